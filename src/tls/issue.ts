@@ -1,0 +1,131 @@
+/**
+ * Issues the two certificates that a webhook needs: an authority, whose certificate is the `caBundle`
+ * that the API server trusts, and a serving certificate signed by it.
+ *
+ * node-forge signs; keys come from node:crypto, because forge's own generator is JavaScript that blocks
+ * the event loop for seconds.
+ */
+import { generateKeyPair, randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
+import { promisify } from 'node:util';
+import forge from 'node-forge';
+
+/** A certificate and the private key that belongs to it, both PEM (PKCS #8 for the key). */
+export interface KeyPair {
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+export interface AuthorityOptions {
+  readonly commonName: string;
+  readonly validDays: number;
+  readonly now: Date;
+}
+
+export interface ServingCertificateOptions {
+  /** DNS names and IP addresses, at least one; the first is also the common name. */
+  readonly hosts: readonly string[];
+  readonly validDays: number;
+  readonly now: Date;
+}
+
+/** RSA 2048: what every API server and every Go client since 1.0 verifies, at 112 bits of security. */
+const MODULUS_BITS = 2048;
+
+/** A new certificate is valid from this long ago, so that a node whose clock is behind trusts it at once. */
+const BACKDATED_MINUTES = 10;
+
+/** RFC 5280 §4.1.2.2: a serial has at most 20 octets and is positive; 16 random octets are plenty. */
+const SERIAL_BYTES = 16;
+
+/** A self-signed certificate that may sign others, and nothing else. */
+export async function issueAuthority(options: AuthorityOptions): Promise<KeyPair> {
+  const keys = await newKeys();
+  const subject = subjectOf(options.commonName);
+  return sign({
+    keys,
+    subject,
+    issuer: { subject, privateKey: keys.privateKey },
+    options,
+    extensions: [
+      { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
+      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+      { name: 'subjectKeyIdentifier' },
+    ],
+  });
+}
+
+/**
+ * A certificate for the HTTPS listener, signed by `authority`.
+ * @throws RangeError when no host is given
+ */
+export async function issueServingCertificate(
+  authority: KeyPair,
+  options: ServingCertificateOptions,
+): Promise<KeyPair> {
+  const [commonName] = options.hosts;
+  if (commonName === undefined) throw new RangeError('a serving certificate needs at least one host');
+  const issuer = forge.pki.certificateFromPem(authority.certificate);
+  return sign({
+    keys: await newKeys(),
+    subject: subjectOf(commonName),
+    issuer: { subject: issuer.subject.attributes, privateKey: authority.privateKey },
+    options,
+    extensions: [
+      { name: 'basicConstraints', cA: false, critical: true },
+      { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
+      { name: 'extKeyUsage', serverAuth: true },
+      { name: 'subjectAltName', altNames: options.hosts.map(alternativeName) },
+      { name: 'authorityKeyIdentifier', keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes() },
+    ],
+  });
+}
+
+interface Signing {
+  readonly keys: { readonly publicKey: string; readonly privateKey: string };
+  readonly subject: forge.pki.CertificateField[];
+  readonly issuer: { readonly subject: forge.pki.CertificateField[]; readonly privateKey: string };
+  readonly options: { readonly validDays: number; readonly now: Date };
+  readonly extensions: object[];
+}
+
+function sign({ keys, subject, issuer, options, extensions }: Signing): KeyPair {
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(keys.publicKey);
+  certificate.serialNumber = positiveSerial();
+  certificate.validity.notBefore = new Date(options.now.getTime() - BACKDATED_MINUTES * 60_000);
+  certificate.validity.notAfter = new Date(options.now.getTime() + options.validDays * 86_400_000);
+  certificate.setSubject(subject);
+  certificate.setIssuer(issuer.subject);
+  certificate.setExtensions(extensions);
+  certificate.sign(forge.pki.privateKeyFromPem(issuer.privateKey), forge.md.sha256.create());
+  return { certificate: forge.pki.certificateToPem(certificate), privateKey: keys.privateKey };
+}
+
+function newKeys(): Promise<{ publicKey: string; privateKey: string }> {
+  return promisify(generateKeyPair)('rsa', {
+    modulusLength: MODULUS_BITS,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+}
+
+/** Hexadecimal; the leading octet is kept in 0x40..0x7f so that the number is positive and never shortened. */
+function positiveSerial(): string {
+  const bytes = randomBytes(SERIAL_BYTES);
+  bytes.writeUInt8((bytes.readUInt8(0) & 0x3f) | 0x40, 0);
+  return bytes.toString('hex');
+}
+
+/** RFC 5280 limits a common name to 64 characters; the full name is in the alternative names anyway. */
+function subjectOf(commonName: string): forge.pki.CertificateField[] {
+  return [
+    { name: 'organizationName', value: 'lockkeeper' },
+    { name: 'commonName', value: commonName.slice(0, 64) },
+  ];
+}
+
+/** The tags of RFC 5280 §4.2.1.6 GeneralName: 2 is a DNS name, 7 an IP address. */
+function alternativeName(host: string): object {
+  return isIP(host) === 0 ? { type: 2, value: host } : { type: 7, ip: host };
+}
