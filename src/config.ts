@@ -1,0 +1,157 @@
+/** The environment, checked: every wrong value is found at once and said in words. */
+import { envSchema } from 'env-schema';
+import Type, { type Static } from 'typebox';
+import { DRIVERS, type Driver } from './helm/release.ts';
+
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  /** Plain HTTP for probes; 0 is off. */
+  readonly metricsPort: number;
+  readonly tls: { readonly certFile: string; readonly keyFile: string };
+  readonly drivers: readonly Driver[];
+  readonly holdSeconds: number;
+  readonly retryAfterSeconds: number;
+  readonly maxWaitSeconds: number;
+  readonly maxHeld: number;
+  readonly logLevel: string;
+}
+
+/** Carries every problem, one line each, in words for the person who set the variables. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+const AUTO_CLEAR = ['off', 'dead-holder', 'expired'];
+
+/** `description` is what a value must be, in words that finish the sentence "X is …, but must be". */
+function wholeNumber(unit: string, minimum: number, maximum: number, value: number) {
+  const description = `a whole number${unit && ` of ${unit}`} from ${minimum} to ${maximum}`;
+  return Type.Integer({ minimum, maximum, default: value, description });
+}
+
+function port(value: number) {
+  return wholeNumber('', 0, 65_535, value);
+}
+
+function oneOf(values: readonly string[], value: string) {
+  return Type.String({ enum: values, default: value, description: `one of ${values.join(', ')}` });
+}
+
+function text(value: string, description: string) {
+  return Type.String({ minLength: 1, default: value, description });
+}
+
+const DRIVER_LIST = `^(${DRIVERS.join('|')})(\\s*,\\s*(${DRIVERS.join('|')}))*$`;
+
+/**
+ * A webhook may be given 30 s at most, and is answered 2 s earlier, so a longer hold can never happen. Helm
+ * waits out any Retry-After, however long; an hour is where a mistyped number of milliseconds begins.
+ */
+const MAX_HOLD_SECONDS = 28;
+const HOUR = 3_600;
+const DAY = 86_400;
+
+const Environment = Type.Object({
+  LOCKKEEPER_HOST: text('0.0.0.0', 'an address to listen on'),
+  LOCKKEEPER_PORT: port(8443),
+  LOCKKEEPER_METRICS_PORT: port(9090),
+  LOCKKEEPER_TLS_CERT_FILE: Type.String({ default: '' }),
+  LOCKKEEPER_TLS_KEY_FILE: Type.String({ default: '' }),
+  LOCKKEEPER_TLS_SECRET: text('lockkeeper-ca', 'the name of a Secret'),
+  LOCKKEEPER_SERVICE_NAME: text('lockkeeper', 'the name of a Service'),
+  LOCKKEEPER_WEBHOOK_CONFIGURATION: Type.String({ default: 'lockkeeper' }),
+  POD_NAMESPACE: text('lockkeeper', 'the name of a namespace'),
+  LOCKKEEPER_HOLD_SECONDS: wholeNumber('seconds', 0, MAX_HOLD_SECONDS, 10),
+  LOCKKEEPER_RETRY_AFTER_SECONDS: wholeNumber('seconds', 1, HOUR, 20),
+  LOCKKEEPER_MAX_WAIT_SECONDS: wholeNumber('seconds', 0, DAY, 300),
+  LOCKKEEPER_MAX_HELD: wholeNumber('calls', 0, 10_000, 20),
+  LOCKKEEPER_STALE_AFTER_SECONDS: wholeNumber('seconds', 1, 365 * DAY, 900),
+  LOCKKEEPER_AUTO_CLEAR: oneOf(AUTO_CLEAR, 'dead-holder'),
+  LOCKKEEPER_DRIVERS: Type.String({
+    pattern: DRIVER_LIST,
+    default: 'secrets',
+    description: 'secrets, configmaps or both, separated by a comma',
+  }),
+  LOCKKEEPER_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
+});
+
+type Environment = Static<typeof Environment>;
+
+/**
+ * In a pod that runs beside a Service named lockkeeper, or lockkeeper-metrics, Kubernetes sets
+ * `LOCKKEEPER_PORT=tcp://…` and a dozen more (service links). Those are not the operator's words.
+ */
+const SERVICE_LINK = /^LOCKKEEPER_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)$/;
+
+function isServiceLink(name: string, value: string): boolean {
+  return SERVICE_LINK.test(name) || (name.endsWith('PORT') && /^(tcp|udp|sctp):\/\//.test(value));
+}
+
+/**
+ * Reads the configuration; an empty variable counts as unset.
+ * @throws ConfigError with every problem there is
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const given: Record<string, string> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    if (value && !isServiceLink(name, value)) given[name] = value.trim();
+  }
+  const problems = unknownNames(given);
+  const values = check(given, problems);
+  problems.push(...tlsProblems(given));
+  if (problems.length > 0) throw new ConfigError(problems);
+
+  return {
+    host: values.LOCKKEEPER_HOST,
+    port: values.LOCKKEEPER_PORT,
+    metricsPort: values.LOCKKEEPER_METRICS_PORT,
+    tls: { certFile: values.LOCKKEEPER_TLS_CERT_FILE, keyFile: values.LOCKKEEPER_TLS_KEY_FILE },
+    drivers: DRIVERS.filter((driver) => values.LOCKKEEPER_DRIVERS.split(/\s*,\s*/).includes(driver)),
+    holdSeconds: values.LOCKKEEPER_HOLD_SECONDS,
+    retryAfterSeconds: values.LOCKKEEPER_RETRY_AFTER_SECONDS,
+    maxWaitSeconds: values.LOCKKEEPER_MAX_WAIT_SECONDS,
+    maxHeld: values.LOCKKEEPER_MAX_HELD,
+    logLevel: values.LOCKKEEPER_LOG_LEVEL,
+  };
+}
+
+function unknownNames(given: Readonly<Record<string, string>>): string[] {
+  return Object.keys(given)
+    .filter((name) => name.startsWith('LOCKKEEPER_') && !(name in Environment.properties))
+    .map(
+      (name) =>
+        `${name} is not a variable of lockkeeper; there are ${Object.keys(Environment.properties).join(', ')}`,
+    );
+}
+
+/** Returns what was given, completed by the defaults; adds to `problems` and returns nothing usable if any is wrong. */
+function check(given: Record<string, string>, problems: string[]): Environment {
+  try {
+    return envSchema<Environment>({ schema: Environment, data: given, env: false });
+  } catch (error) {
+    const wrong = new Set(
+      (error as { errors: { instancePath: string }[] }).errors.map((e) => e.instancePath.slice(1)),
+    );
+    for (const name of wrong) {
+      const field: object = Environment.properties[name as keyof Environment];
+      const expected = 'description' in field ? field.description : 'something else';
+      problems.push(`${name} is ${JSON.stringify(given[name])}, but must be ${expected}`);
+    }
+    return {} as Environment;
+  }
+}
+
+function tlsProblems(given: Readonly<Record<string, string>>): string[] {
+  const names = ['LOCKKEEPER_TLS_CERT_FILE', 'LOCKKEEPER_TLS_KEY_FILE'];
+  return names
+    .filter((name) => given[name] === undefined)
+    .map((name) => `${name} is not set, but must name a PEM file; \`npm run certs\` makes one`);
+}

@@ -1,0 +1,158 @@
+/**
+ * The wire format of `admission.k8s.io/v1`: a review comes in, is checked and reduced to the few facts that
+ * the gate decides on, and an answer goes out. Nothing outside this file copies a review's uid.
+ */
+import Type, { type Static } from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { Driver } from '../helm/release.ts';
+import type { Client } from './lock.ts';
+
+const Labels = Type.Record(Type.String(), Type.String());
+
+const AdmissionReviewSchema = Type.Object({
+  apiVersion: Type.Literal('admission.k8s.io/v1'),
+  kind: Type.Literal('AdmissionReview'),
+  request: Type.Object({
+    uid: Type.String({ minLength: 1 }),
+    operation: Type.String(),
+    resource: Type.Object({ group: Type.String(), version: Type.String(), resource: Type.String() }),
+    namespace: Type.Optional(Type.String()),
+    name: Type.Optional(Type.String()),
+    dryRun: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
+    userInfo: Type.Object({
+      username: Type.Optional(Type.String()),
+      extra: Type.Optional(Type.Union([Type.Record(Type.String(), Type.Array(Type.String())), Type.Null()])),
+    }),
+    object: Type.Optional(
+      Type.Union([
+        Type.Null(),
+        Type.Object({
+          type: Type.Optional(Type.String()),
+          metadata: Type.Optional(
+            Type.Object({
+              name: Type.Optional(Type.String()),
+              uid: Type.Optional(Type.String()),
+              labels: Type.Optional(Type.Union([Labels, Type.Null()])),
+            }),
+          ),
+          data: Type.Optional(Type.Unknown()),
+        }),
+      ]),
+    ),
+  }),
+});
+
+const schema = Compile(AdmissionReviewSchema);
+
+type AdmissionReview = Static<typeof AdmissionReviewSchema>;
+
+/** What the gate may know of a request. The payload is behind a function, so that no log line can show it. */
+export interface Review {
+  readonly operation: string;
+  /** Undefined when the object is neither a Secret nor a ConfigMap. */
+  readonly driver: Driver | undefined;
+  readonly namespace: string;
+  readonly name: string;
+  /** `type` of the object; only Secrets have one. */
+  readonly type: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The uid that the object will have once it is stored. */
+  readonly objectUid: string;
+  readonly dryRun: boolean;
+  readonly client: Client;
+  /** `data.release`: Helm's encoded record, or the empty string. */
+  readonly payload: () => string;
+}
+
+/** A body is a review, or is not; a problem with a uid can still be answered as a review. */
+export type ParsedBody =
+  | { readonly uid: string; readonly review: Review }
+  | { readonly uid: string | undefined; readonly problem: string };
+
+/** Checks a request's body. `problem` says in words where the body departs from an AdmissionReview. */
+export function parseAdmissionReview(body: unknown): ParsedBody {
+  if (schema.Check(body)) return { uid: body.request.uid, review: toReview(body.request) };
+  const [error] = schema.Errors(body);
+  const where = error?.instancePath.slice(1).replaceAll('/', '.') || 'the body';
+  return {
+    uid: uidOf(body),
+    problem: `not an AdmissionReview of admission.k8s.io/v1: ${where} ${error?.message}`,
+  };
+}
+
+function toReview(request: AdmissionReview['request']): Review {
+  const { group, resource } = request.resource;
+  const object = request.object ?? {};
+  return {
+    operation: request.operation,
+    driver: group === '' && (resource === 'secrets' || resource === 'configmaps') ? resource : undefined,
+    namespace: request.namespace ?? '',
+    // With generateName the request has no name yet, but the object has.
+    name: object.metadata?.name || request.name || '',
+    type: object.type,
+    labels: object.metadata?.labels ?? {},
+    objectUid: object.metadata?.uid ?? '',
+    dryRun: request.dryRun ?? false,
+    client: toClient(request.userInfo),
+    payload: () => payloadOf(object.data),
+  };
+}
+
+/** The keys under which the API server says which pod a token is bound to (Kubernetes 1.22 and later). */
+const POD_NAME = 'authentication.kubernetes.io/pod-name';
+const POD_UID = 'authentication.kubernetes.io/pod-uid';
+
+function toClient({ username, extra }: AdmissionReview['request']['userInfo']): Client {
+  const user = username || 'an unnamed user';
+  const [name] = extra?.[POD_NAME] ?? [];
+  const [uid] = extra?.[POD_UID] ?? [];
+  // A token is bound to a pod of its service account's own namespace.
+  const namespace = /^system:serviceaccount:([^:]+):/.exec(user)?.[1];
+  const pod = name && uid && namespace ? { namespace, name, uid } : undefined;
+  return { user, pod };
+}
+
+function payloadOf(data: unknown): string {
+  const release = data !== null && typeof data === 'object' && 'release' in data ? data.release : '';
+  return typeof release === 'string' ? release : '';
+}
+
+function uidOf(body: unknown): string | undefined {
+  const request = body !== null && typeof body === 'object' && 'request' in body ? body.request : undefined;
+  const uid = request !== null && typeof request === 'object' && 'uid' in request ? request.uid : undefined;
+  return typeof uid === 'string' && uid !== '' ? uid : undefined;
+}
+
+/** What the gate answers. 400, 409 and 429 are shown to the client as the HTTP status of its own request. */
+export type Verdict =
+  | { readonly allowed: true; readonly warnings: readonly string[] }
+  | { readonly allowed: false; readonly denial: Denial };
+
+export type Denial =
+  | { readonly code: 400; readonly message: string }
+  | { readonly code: 409; readonly message: string }
+  | { readonly code: 429; readonly message: string; readonly retryAfterSeconds: number };
+
+/** The `reason` that Kubernetes' own clients expect beside each code (apimachinery's StatusReason). */
+const REASONS = { 400: 'BadRequest', 409: 'Conflict', 429: 'TooManyRequests' } as const;
+
+/** The answer to the review with this uid, as the API server wants it. */
+export function toAdmissionReview(uid: string, verdict: Verdict): object {
+  return {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    response: verdict.allowed
+      ? { uid, allowed: true, ...(verdict.warnings.length > 0 && { warnings: verdict.warnings }) }
+      : { uid, allowed: false, status: toStatus(verdict.denial) },
+  };
+}
+
+function toStatus(denial: Denial): object {
+  return {
+    status: 'Failure',
+    code: denial.code,
+    reason: REASONS[denial.code],
+    message: denial.message,
+    ...(denial.code === 429 && { details: { retryAfterSeconds: denial.retryAfterSeconds } }),
+  };
+}

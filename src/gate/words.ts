@@ -1,0 +1,106 @@
+/**
+ * What people read when the gate says no. Every refusal says which revision holds the lock, its status, for
+ * how long and who made it, what was not changed, and the exact next command.
+ */
+import { type Driver, recordName } from '../helm/release.ts';
+import type { Client, Lock } from './lock.ts';
+
+/** Rule 2. */
+export function malformed(name: string, problem: string): string {
+  return `${JSON.stringify(name)} is not a Helm release record that can be deployed: ${problem}. Nothing was changed.`;
+}
+
+/** Rule 1, for a record in a driver that this installation does not watch. */
+export function ungated(driver: Driver): string {
+  return `lockkeeper does not guard releases kept in ${driver}: add ${driver} to LOCKKEEPER_DRIVERS`;
+}
+
+/** Rule 3: two clients chose the same number, and this one was second. */
+export function lostTheRace(rival: Lock, now: number): string {
+  return [
+    `release ${named(rival)}: another deploy started at the same moment and was first.`,
+    `It is working on revision ${described(rival, now)}. Nothing was changed by yours.`,
+    `When it has ended, run your command again. To follow it: ${historyCommand(rival)}`,
+  ].join(' ');
+}
+
+/**
+ * Rule 7, when the client is to come back by itself. Helm prints this only once it has no attempts left
+ * (it sends a request 11 times), so the text must be true for both readers: a log and a person.
+ */
+export function locked(lock: Lock, now: number): string {
+  return [
+    lockedBy(lock, now),
+    'It will be retried automatically; if this is the last line you see, the retries are used up.',
+    wayOut(lock),
+  ].join(' ');
+}
+
+/** Rule 7, at the end of `waitedSeconds`. */
+export function waitedTooLong(lock: Lock, waitedSeconds: number, now: number): string {
+  return [
+    lockedBy(lock, now),
+    `Yours waited for ${duration(waitedSeconds)}, which is as long as lockkeeper lets a deploy wait.`,
+    wayOut(lock),
+  ].join(' ');
+}
+
+/** Rule 7 for a dry run, which must not wait. */
+export function wouldWait(lock: Lock, now: number): string {
+  return [lockedBy(lock, now), 'This was a dry run: a real deploy would wait for it now.', wayOut(lock)].join(
+    ' ',
+  );
+}
+
+function lockedBy(lock: Lock, now: number): string {
+  return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
+}
+
+function wayOut(lock: Lock): string {
+  const { release, number } = lock.revision;
+  const kind = release.driver === 'secrets' ? 'secret' : 'configmap';
+  return [
+    `To see the lock: ${historyCommand(lock)}`,
+    `If the client that holds it is dead, end it with: kubectl delete ${kind} ${recordName(release.name, number)} -n ${release.namespace}`,
+  ].join('. ');
+}
+
+function historyCommand({ revision: { release } }: Lock): string {
+  const driver = release.driver === 'secrets' ? '' : 'HELM_DRIVER=configmap ';
+  return `${driver}helm history ${release.name} -n ${release.namespace}`;
+}
+
+function named({ revision: { release } }: Lock): string {
+  return `${release.namespace}/${release.name}`;
+}
+
+function described({ revision, holder }: Lock, now: number): string {
+  const age = duration((now - revision.createdAt) / 1000);
+  return `${revision.number} (${revision.status}, ${age}, ${who(holder)})`;
+}
+
+/** `alice`, or `system:serviceaccount:ci:runner in pod ci/runner-7f9c`. */
+export function who(client: Client | undefined): string {
+  if (client === undefined) return 'holder unknown';
+  return client.pod === undefined
+    ? client.user
+    : `${client.user} in pod ${client.pod.namespace}/${client.pod.name}`;
+}
+
+/** `42s`, `3m12s`, `2h5m` or `3d4h`, as kubectl writes ages; never negative, whatever the clocks say. */
+export function duration(seconds: number): string {
+  const total = Math.max(0, Math.floor(seconds));
+  const parts = [
+    [Math.floor(total / 86_400), 'd'],
+    [Math.floor(total / 3600) % 24, 'h'],
+    [Math.floor(total / 60) % 60, 'm'],
+    [total % 60, 's'],
+  ] as const;
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first === -1) return '0s';
+  return parts
+    .slice(first, first + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count}${unit}`)
+    .join('');
+}

@@ -1,0 +1,58 @@
+/** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate. */
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { parseAdmissionReview, toAdmissionReview } from '../gate/admission-review.ts';
+import type { Gate } from '../gate/hold.ts';
+import { sendProblem } from './problem.ts';
+
+/**
+ * A record of 1 MiB makes a review of 1.3 MB on CREATE, and an UPDATE carries two (trap 17); the API server
+ * takes no request above 3 MiB, and JSON may escape what it forwards. 7 MiB is what controller-runtime allows.
+ */
+const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
+
+export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>): void {
+  app.post<{ Querystring: { timeout?: unknown } }>(
+    '/admission',
+    { bodyLimit: BODY_LIMIT_BYTES },
+    async (request, reply) => {
+      const body = parseAdmissionReview(request.body);
+      if (!('review' in body)) return refuseUnreadable(reply, body.uid, body.problem);
+
+      const signal = hangUpSignal(reply);
+      try {
+        const timeoutMs = parseDuration(request.query.timeout);
+        return toAdmissionReview(body.uid, await gate.review(body.review, { signal, timeoutMs }));
+      } catch (error) {
+        if (signal.aborted) return reply.hijack(); // nobody is there to be answered
+        // Not an answer of ours: failurePolicy alone decides what an API server makes of a failed call.
+        return sendProblem(reply, 500, `lockkeeper cannot read release records: ${(error as Error).message}`);
+      }
+    },
+  );
+}
+
+function refuseUnreadable(reply: FastifyReply, uid: string | undefined, problem: string) {
+  if (uid === undefined) return sendProblem(reply, 400, problem);
+  return toAdmissionReview(uid, { allowed: false, denial: { code: 400, message: problem } });
+}
+
+/** Aborted when the connection is lost before the answer was sent. */
+function hangUpSignal(reply: FastifyReply): AbortSignal {
+  const hangUp = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) hangUp.abort(new Error('the caller hung up'));
+  });
+  return hangUp.signal;
+}
+
+const MILLISECONDS = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const;
+
+/** The API server says how long it waits as Go writes durations: `15s`, `1m30s`. In milliseconds. */
+export function parseDuration(text: unknown): number | undefined {
+  if (typeof text !== 'string' || !/^(\d+(\.\d+)?(ms|[hms]))+$/.test(text)) return undefined;
+  let total = 0;
+  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[hms])/g)) {
+    total += Number(count) * MILLISECONDS[unit as keyof typeof MILLISECONDS];
+  }
+  return total;
+}

@@ -1,0 +1,64 @@
+/** The HTTP side, built from what it is given; it listens nowhere by itself. */
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Gate } from '../gate/hold.ts';
+import { useAdmission } from './admission.ts';
+import { type Readiness, useHealth } from './health.ts';
+import { useProblems } from './problem.ts';
+
+export interface AppOptions {
+  /** PEM. */
+  readonly tls: { readonly certificate: string; readonly privateKey: string };
+  readonly gate: Gate;
+  readonly readiness: Readiness;
+  readonly log: FastifyBaseLogger;
+}
+
+/** The API server closes an idle connection after 90 s; if we were first, a call could meet a closing one. */
+const KEEP_ALIVE_MS = 120_000;
+
+/** A review comes from a machine near by, in one piece; a client that is slower is no API server. */
+const RECEIVE_TIMEOUT_MS = 30_000;
+
+/** HTTPS: the webhook and the probes. Closing it sends every held call away first, then waits for all answers. */
+export function buildApp({ tls, gate, readiness, log }: AppOptions): FastifyInstance {
+  const app: FastifyInstance = fastify({
+    ...common(log),
+    https: { cert: tls.certificate, key: tls.privateKey },
+  });
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+    gate.close();
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    // Without it, close() would wait until the API server tires of the idle connection.
+    if (closing) reply.header('connection', 'close');
+  });
+  useProblems(app);
+  useHealth(app, readiness);
+  useAdmission(app, gate);
+  return app;
+}
+
+/** Plain HTTP: the probes, for a kubelet that need not know the certificate. */
+export function buildProbes({ readiness, log }: Pick<AppOptions, 'readiness' | 'log'>): FastifyInstance {
+  const app = fastify(common(log));
+  useProblems(app);
+  useHealth(app, readiness);
+  return app;
+}
+
+function common(log: FastifyBaseLogger) {
+  return {
+    loggerInstance: log,
+    // One line for each decision is the gate's business.
+    logController: new LogController({ disableRequestLogging: true }),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: RECEIVE_TIMEOUT_MS,
+    // Whoever is still connected while we close is answered as ever, and told to connect elsewhere next time.
+    return503OnClosing: false,
+    // A Secret may have a key named `__proto__`; it is never merged into anything, so it does no harm.
+    onProtoPoisoning: 'ignore',
+    onConstructorPoisoning: 'ignore',
+  } as const;
+}

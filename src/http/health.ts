@@ -1,0 +1,19 @@
+/** `GET /livez` and `/readyz`, in the words and codes of Kubernetes' own components. */
+import type { FastifyInstance } from 'fastify';
+
+export interface Readiness {
+  /** Why no traffic should come here, one reason each; empty when ready. */
+  reasons(): readonly string[];
+}
+
+export function useHealth(app: FastifyInstance, readiness: Readiness): void {
+  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
+  app.get('/readyz', (_request, reply) => {
+    const reasons = readiness.reasons();
+    const text = reasons.length === 0 ? 'ok\n' : reasons.map((reason) => `not ready: ${reason}\n`).join('');
+    return reply
+      .code(reasons.length === 0 ? 200 : 503)
+      .type('text/plain')
+      .send(text);
+  });
+}

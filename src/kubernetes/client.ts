@@ -1,0 +1,175 @@
+/**
+ * The few requests that the service makes. Records are asked for as metadata only: a release's payload may
+ * hold secrets and weigh a megabyte, and never enters this process by this way.
+ */
+import type { Dispatcher } from 'undici';
+import type { Driver, RecordMetadata } from '../helm/release.ts';
+import type { Connection } from './connection.ts';
+
+export interface KubernetesClient {
+  /** The metadata of one object, or undefined if there is none. */
+  get(
+    resource: Driver,
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<RecordMetadata | undefined>;
+  /** All objects that a label selector finds, read in pages. */
+  list(resource: Driver, options: ListOptions, signal: AbortSignal): Promise<MetadataList>;
+  /** The changes since a resourceVersion, until the server ends the watch. */
+  watch(resource: Driver, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent, void>;
+}
+
+export interface ListOptions {
+  readonly labelSelector: string;
+  /** All namespaces if it is left out. */
+  readonly namespace?: string;
+}
+
+export interface WatchOptions {
+  readonly labelSelector: string;
+  readonly resourceVersion: string;
+  /** How long the server should keep the watch open. */
+  readonly timeoutSeconds: number;
+}
+
+export interface MetadataList {
+  readonly items: readonly RecordMetadata[];
+  /** Where a watch goes on from. */
+  readonly resourceVersion: string;
+}
+
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  readonly metadata: RecordMetadata;
+}
+
+/** An answer of the API server that is not the one that was asked for. */
+export class KubernetesError extends Error {
+  /** The HTTP status, or the code of the Status object that a watch delivered. */
+  readonly status: number;
+
+  constructor(request: string, status: number, reason: string) {
+    super(`${request}: ${status}${reason && ` ${reason}`}`);
+    this.name = 'KubernetesError';
+    this.status = status;
+  }
+}
+
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+
+/** What client-go asks for at once, too. */
+const PAGE_SIZE = 500;
+
+/** Error texts go into logs; the API server's own are a few hundred characters long. */
+const MAX_REASON_LENGTH = 1_000;
+
+interface PartialObjectMetadata {
+  readonly metadata: RecordMetadata;
+}
+
+interface PartialObjectMetadataList {
+  readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items: readonly PartialObjectMetadata[];
+}
+
+/** A line of a watch; an ERROR carries a Status instead of an object. */
+type WatchLine =
+  | { readonly type: WatchEvent['type']; readonly object: PartialObjectMetadata }
+  | { readonly type: 'ERROR'; readonly object: { readonly code?: number; readonly message?: string } };
+
+export function createKubernetesClient(connection: Connection): KubernetesClient {
+  async function send(
+    dispatcher: Dispatcher,
+    path: string,
+    accept: string,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    const headers = { ...(await connection.authorization()), accept, 'user-agent': 'lockkeeper' };
+    return dispatcher.request({ origin: connection.server, path, method: 'GET', headers, signal });
+  }
+
+  async function read<T>(path: string, accept: string, signal: AbortSignal): Promise<T> {
+    const response = await send(connection.requests, path, accept, signal);
+    if (response.statusCode !== 200) throw await toError(path, response);
+    return (await response.body.json()) as T;
+  }
+
+  return {
+    async get(resource, namespace, name, signal) {
+      const path = `${pathOf(resource, namespace)}/${encodeURIComponent(name)}`;
+      try {
+        return (await read<PartialObjectMetadata>(path, METADATA_ONLY, signal)).metadata;
+      } catch (error) {
+        if (error instanceof KubernetesError && error.status === 404) return undefined;
+        throw error;
+      }
+    },
+
+    async list(resource, { labelSelector, namespace }, signal) {
+      const items: RecordMetadata[] = [];
+      const query = new URLSearchParams({ labelSelector, limit: String(PAGE_SIZE) });
+      for (;;) {
+        const path = `${pathOf(resource, namespace)}?${query}`;
+        const page = await read<PartialObjectMetadataList>(path, METADATA_LIST, signal);
+        for (const { metadata } of page.items) items.push(metadata);
+        if (!page.metadata.continue) return { items, resourceVersion: page.metadata.resourceVersion ?? '' };
+        query.set('continue', page.metadata.continue);
+      }
+    },
+
+    async *watch(resource, { labelSelector, resourceVersion, timeoutSeconds }, signal) {
+      const query = new URLSearchParams({
+        watch: 'true',
+        allowWatchBookmarks: 'true',
+        labelSelector,
+        resourceVersion,
+        timeoutSeconds: String(timeoutSeconds),
+      });
+      const path = `${pathOf(resource)}?${query}`;
+      const response = await send(connection.watches, path, METADATA_ONLY, signal);
+      if (response.statusCode !== 200) throw await toError(path, response);
+      for await (const line of linesOf(response.body)) {
+        const event = JSON.parse(line) as WatchLine;
+        if (event.type === 'ERROR') {
+          throw new KubernetesError(`watch ${path}`, event.object.code ?? 0, event.object.message ?? '');
+        }
+        yield { type: event.type, metadata: event.object.metadata };
+      }
+    },
+  };
+}
+
+/** node:readline would do, but it does not pass on the errors of its input: a watch that is cut would hang. */
+async function* linesOf(body: Dispatcher.ResponseData['body']): AsyncGenerator<string, void> {
+  let rest = '';
+  for await (const chunk of body.setEncoding('utf8')) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+}
+
+function pathOf(resource: Driver, namespace?: string): string {
+  return namespace === undefined
+    ? `/api/v1/${resource}`
+    : `/api/v1/namespaces/${encodeURIComponent(namespace)}/${resource}`;
+}
+
+async function toError(
+  path: string,
+  { statusCode, body }: Dispatcher.ResponseData,
+): Promise<KubernetesError> {
+  const text = await body.text();
+  return new KubernetesError(`GET ${path}`, statusCode, reasonOf(text).slice(0, MAX_REASON_LENGTH));
+}
+
+/** The message of a Status object, or the body as it is: a proxy on the way answers in its own words. */
+function reasonOf(text: string): string {
+  try {
+    return String((JSON.parse(text) as { message?: unknown }).message ?? text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Keeps a view of one resource current: list, then watch from there, for as long as the service runs. The
+ * stock informer stops at the first error, asks for no bookmarks and cannot ask for metadata only.
+ */
+import type { Logger } from 'pino';
+import type { Clock } from '../clock.ts';
+import type { Driver, RecordMetadata } from '../helm/release.ts';
+import { type KubernetesClient, KubernetesError } from './client.ts';
+
+export interface ListWatchOptions {
+  readonly client: KubernetesClient;
+  readonly resource: Driver;
+  readonly labelSelector: string;
+  /** Every list, in place of what was known before. */
+  readonly onList: (items: readonly RecordMetadata[]) => void;
+  /** Every change after a list. An object that stops matching the selector counts as deleted (trap 20). */
+  readonly onEvent: (type: 'ADDED' | 'MODIFIED' | 'DELETED', item: RecordMetadata) => void;
+  readonly clock: Clock;
+  /** A number from 0 up to 1, for the jitter. */
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+export interface ListWatch {
+  /** When the server was last heard of, in milliseconds since 1970; undefined before the first list. */
+  lastEventAt(): number | undefined;
+  /** Resolves when the watch has ended and will say no more. */
+  stop(): Promise<void>;
+}
+
+/** client-go's reflector keeps each watch open for a random time of 5 to 10 minutes. */
+const MIN_WATCH_SECONDS = 300;
+
+/** The first failure is tried again almost at once; an outage costs the API server a list every few seconds. */
+const MIN_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5_000;
+
+export function startListWatch(options: ListWatchOptions): ListWatch {
+  const { client, resource, labelSelector, onList, onEvent, clock, random, log } = options;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  let resourceVersion: string | undefined;
+  let lastEventAt: number | undefined;
+  let failures = 0;
+  let wakeUp: () => void = () => {};
+
+  async function relist(): Promise<string> {
+    const list = await client.list(resource, { labelSelector }, signal);
+    lastEventAt = clock.now();
+    onList(list.items);
+    log.info({ resource, pending: list.items.length }, 'listed');
+    return list.resourceVersion;
+  }
+
+  async function follow(from: string): Promise<void> {
+    const timeoutSeconds = Math.round(MIN_WATCH_SECONDS * (1 + random()));
+    const query = { labelSelector, resourceVersion: from, timeoutSeconds };
+    for await (const { type, metadata } of client.watch(resource, query, signal)) {
+      lastEventAt = clock.now();
+      failures = 0;
+      resourceVersion = metadata.resourceVersion ?? resourceVersion;
+      if (type !== 'BOOKMARK') onEvent(type, metadata);
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        resourceVersion ??= await relist();
+        await follow(resourceVersion);
+        // A watch that ends by itself was ended by its timeout, or by a server that shuts down.
+        failures += 1;
+      } catch (error) {
+        if (signal.aborted) return;
+        failures += 1;
+        if (isTooOld(error)) resourceVersion = undefined;
+        log.warn({ resource, reason: String(error), failures }, 'the watch was lost, trying again');
+      }
+      await backoff();
+    }
+  }
+
+  /** Doubles from {@link MIN_BACKOFF_MS}; half of it is random, so that replicas do not come back as one. */
+  function backoff(): Promise<void> {
+    const ceiling = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** (failures - 1));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(ceiling * (0.5 + random() / 2), resolve);
+    wakeUp = resolve;
+    return promise.finally(cancel);
+  }
+
+  const ended = run();
+  return {
+    lastEventAt: () => lastEventAt,
+    stop() {
+      stopping.abort();
+      wakeUp();
+      return ended;
+    },
+  };
+}
+
+/** The server no longer knows the changes since our resourceVersion: 410 Gone, said as HTTP or in the stream. */
+function isTooOld(error: unknown): boolean {
+  return error instanceof KubernetesError && error.status === 410;
+}

@@ -1,0 +1,40 @@
+/** The process around the service: its environment, its signals, its exit code. */
+import { KubeConfig } from '@kubernetes/client-node';
+import closeWithGrace from 'close-with-grace';
+import { pino } from 'pino';
+import { systemClock } from './clock.ts';
+import { readConfig } from './config.ts';
+import { startService } from './service.ts';
+import { readKeyPair } from './tls/files.ts';
+
+/** EX_CONFIG of sysexits.h: another start will fail as well, until somebody changes the configuration. */
+const EXIT_CONFIGURATION = 78;
+
+/** Held calls are answered at once; whatever takes longer than this is not worth waiting for. */
+const SHUTDOWN_MS = 10_000;
+
+/** What `prepare` returns, or the end of the process with the words of what it throws. */
+async function configured<T>(prepare: () => T): Promise<Awaited<T>> {
+  try {
+    return await prepare();
+  } catch (error) {
+    process.stderr.write(`lockkeeper cannot start:\n${(error as Error).message.replace(/^/gm, '  ')}\n`);
+    process.exit(EXIT_CONFIGURATION);
+  }
+}
+
+const config = await configured(() => readConfig(process.env));
+const tls = await configured(() => readKeyPair(config.tls.certFile, config.tls.keyFile));
+const kubeConfig = new KubeConfig();
+await configured(() => kubeConfig.loadFromDefault());
+
+const log = pino({ level: config.logLevel, base: null });
+const service = await configured(() =>
+  startService({ config, tls, kubeConfig, clock: systemClock, random: Math.random, log }),
+);
+closeWithGrace({ delay: SHUTDOWN_MS, logger: log }, async ({ signal, err }) => {
+  if (err) log.fatal({ err }, 'stopping because of an error');
+  else log.info({ signal }, 'stopping');
+  await service.close();
+  log.info('stopped');
+});
