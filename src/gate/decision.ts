@@ -45,15 +45,15 @@ export function screen(review: Review, gated: readonly Driver[]): Screening {
   }
   if (!gated.includes(driver)) return { kind: 'allow', warnings: [ungated(driver)] };
 
-  const problem = problemOf(review);
-  if (problem !== undefined) {
-    return { kind: 'deny', denial: { code: 400, message: malformed(review.name, problem) } };
+  const record = identify(review);
+  if (typeof record === 'string') {
+    return { kind: 'deny', denial: { code: 400, message: malformed(review.name, record) } };
   }
   return {
     kind: 'deploy',
     deploy: {
-      release: { driver, namespace: review.namespace, name: labels.name ?? '' },
-      revision: Number(labels.version),
+      release: { driver, namespace: review.namespace, name: record.release },
+      revision: record.revision,
       status: labels.status,
       uid: review.objectUid,
       client: review.client,
@@ -68,8 +68,13 @@ function isHelmRecord({ driver, type, labels, name }: Review): boolean {
   return (driver === 'secrets' && type === RECORD_TYPE) || (labels.owner === 'helm' && isRecordName(name));
 }
 
-/** Rule 2: where a record that claims to be Helm's contradicts itself, or undefined. */
-function problemOf({ name, labels, namespace, objectUid }: Review): string | undefined {
+/** Rule 2: the release and revision that a record claims to be, or in words where it contradicts itself. */
+function identify({
+  name,
+  labels,
+  namespace,
+  objectUid,
+}: Review): { release: string; revision: number } | string {
   const record = parseRecordName(name);
   if (record === undefined) return 'its name is not sh.helm.release.v1.<release>.v<revision>';
   if (labels.owner !== 'helm') return 'it has no label owner=helm';
@@ -81,7 +86,7 @@ function problemOf({ name, labels, namespace, objectUid }: Review): string | und
   if (version !== record.revision) return `its label version is ${version}`;
   if (namespace === '') return 'it has no namespace';
   if (objectUid === '') return 'it has no metadata.uid';
-  return undefined;
+  return record;
 }
 
 /** What was read from the cluster for one deploy. */

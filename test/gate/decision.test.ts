@@ -1,0 +1,228 @@
+/** Design §4.1, row by row. */
+import t from 'tap';
+import { type ParsedBody, parseAdmissionReview, type Review } from '../../src/gate/admission-review.ts';
+import { type ClusterFacts, type Deploy, decide, screen } from '../../src/gate/decision.ts';
+import type { Lock } from '../../src/gate/lock.ts';
+import { DRIVERS } from '../../src/helm/release.ts';
+import { deployReview, fixture, fixtureNames, type WireReview } from '../fixtures/reviews.ts';
+
+const NOW = Date.parse('2026-11-22T13:00:00Z');
+
+function reviewOf(wire: unknown): Review {
+  const parsed: ParsedBody = parseAdmissionReview(wire);
+  if ('problem' in parsed) throw new Error(parsed.problem);
+  return parsed.review;
+}
+
+function deployOf(wire: WireReview): Deploy {
+  const screening = screen(reviewOf(wire), DRIVERS);
+  if (screening.kind !== 'deploy') throw new Error(JSON.stringify(screening));
+  return screening.deploy;
+}
+
+function lock(number: number, status: string, options: Partial<Lock & { uid: string }> = {}): Lock {
+  return {
+    revision: {
+      release: { driver: 'secrets', namespace: 'prod', name: 'api' },
+      number,
+      status,
+      uid: options.uid ?? `uid-of-${number}`,
+      createdAt: NOW - 42_000,
+    },
+    holder: 'holder' in options ? options.holder : { user: 'alice', pod: undefined },
+  };
+}
+
+t.test('every review that a real API server sent for a real Helm command', async (t) => {
+  for (const name of fixtureNames) {
+    const pendingCreate = /-create-pending-/.test(name);
+    t.equal(
+      screen(reviewOf(fixture(name)), DRIVERS).kind,
+      pendingCreate ? 'deploy' : 'allow',
+      `${name} is ${pendingCreate ? 'a deploy' : 'let pass by rule 1'}`,
+    );
+  }
+  t.ok(fixtureNames.length >= 37, 'there are fixtures');
+});
+
+t.test('a deploy is what its review says', async (t) => {
+  t.match(deployOf(fixture('helm4.1.4-upgrade-create-pending-upgrade')), {
+    release: { driver: 'secrets', namespace: 'prod', name: 'api-35' },
+    revision: 2,
+    status: 'pending-upgrade',
+    uid: '3e97dead-63b1-4a04-83fb-aebf37a44497',
+    dryRun: false,
+    client: {
+      user: 'system:serviceaccount:ci:runner',
+      pod: { namespace: 'ci', name: 'runner-7f9c', uid: 'f4ffbedd-ee62-43d8-b895-2779dfc91621' },
+    },
+  });
+  t.match(deployOf(fixture('helm4.1.4-configmap-install-create-pending-install')), {
+    release: { driver: 'configmaps', namespace: 'prod', name: 'cmrel' },
+    revision: 1,
+    status: 'pending-install',
+    client: { user: 'alice', pod: undefined },
+  });
+  t.match(
+    deployOf(fixture('helm4.1.4-failedhook-create-pending-upgrade')),
+    { release: { name: 'app.v2' }, revision: 2 },
+    'trap 11: the release app.v2 is not revision 2 of app',
+  );
+  const long = 'a'.repeat(53);
+  t.match(deployOf(deployReview({ release: long })), { release: { name: long } }, 'a name of 53 characters');
+});
+
+t.test('rule 1: not a Helm record, not CREATE, or not pending: allow', async (t) => {
+  const rows: [string, (review: WireReview) => void][] = [
+    ['another kind of object', (r) => Object.assign(r.request.resource, { resource: 'pods' })],
+    ['a Secret of another API group', (r) => Object.assign(r.request.resource, { group: 'example.com' })],
+    ['an UPDATE', (r) => Object.assign(r.request, { operation: 'UPDATE' })],
+    ['a DELETE', (r) => Object.assign(r.request, { operation: 'DELETE', object: null })],
+    ['a deployed record, as a backup is restored', (r) => setLabel(r, 'status', 'deployed')],
+    ['a record with a status that Helm does not have', (r) => setLabel(r, 'status', 'pending-lunch')],
+    ['a record without a status', (r) => setLabel(r, 'status', undefined)],
+    ['a record without labels', (r) => Object.assign(r.request.object?.metadata ?? {}, { labels: null })],
+    [
+      'a Secret of another type that belongs to nobody',
+      (r) => {
+        Object.assign(r.request.object ?? {}, { type: 'Opaque' });
+        setLabel(r, 'owner', undefined);
+      },
+    ],
+    [
+      'a ConfigMap with such labels and another name',
+      (r) => {
+        r.request.resource.resource = 'configmaps';
+        rename(r, 'settings');
+      },
+    ],
+  ];
+  for (const [name, change] of rows) {
+    t.same(screen(changed(change), DRIVERS), { kind: 'allow', warnings: [] }, name);
+  }
+});
+
+t.test('rule 1: a driver that is not gated passes, and its user is told', async (t) => {
+  const review = reviewOf(deployReview({ driver: 'configmaps' }));
+  t.same(screen(review, ['secrets']), {
+    kind: 'allow',
+    warnings: ['lockkeeper does not guard releases kept in configmaps: add configmaps to LOCKKEEPER_DRIVERS'],
+  });
+  t.equal(screen(review, ['configmaps']).kind, 'deploy');
+});
+
+t.test('rule 2: a record that contradicts itself: deny 400, and say where', async (t) => {
+  const rows: [string, (review: WireReview) => void, string][] = [
+    ['a name that is no record name', (r) => rename(r, 'my-secret'), 'its name is not sh.helm.release.v1.'],
+    ['a generated name', (r) => rename(r, 'sh.helm.release.v1.api.v7-x7k2p'), 'its name is not'],
+    ['no release in the name', (r) => rename(r, 'sh.helm.release.v1..v7'), 'its name is not'],
+    ['revision 0', (r) => rename(r, 'sh.helm.release.v1.api.v0'), 'its name is not'],
+    ['no owner', (r) => setLabel(r, 'owner', undefined), 'no label owner=helm'],
+    ['another owner', (r) => setLabel(r, 'owner', 'flux'), 'no label owner=helm'],
+    ['no release', (r) => setLabel(r, 'name', undefined), 'no label name, so it belongs to no release'],
+    ['an empty release', (r) => setLabel(r, 'name', ''), 'no label name'],
+    ['another release', (r) => setLabel(r, 'name', 'web'), 'its label name is "web"'],
+    ['no revision', (r) => setLabel(r, 'version', undefined), 'its label version is undefined, which is no'],
+    ['revision "seven"', (r) => setLabel(r, 'version', 'seven'), 'its label version is "seven", which is no'],
+    ['revision -7', (r) => setLabel(r, 'version', '-7'), 'which is no revision'],
+    ['revision 07', (r) => setLabel(r, 'version', '07'), 'which is no revision'],
+    ['revision 2^53', (r) => setLabel(r, 'version', '9007199254740992'), 'which is no revision'],
+    ['another revision', (r) => setLabel(r, 'version', '8'), 'its label version is 8'],
+    ['no namespace', (r) => Object.assign(r.request, { namespace: '' }), 'it has no namespace'],
+    ['no uid', (r) => Object.assign(r.request.object?.metadata ?? {}, { uid: '' }), 'it has no metadata.uid'],
+  ];
+  for (const [name, change, problem] of rows) {
+    const screening = screen(changed(change), DRIVERS);
+    t.match(screening, { kind: 'deny', denial: { code: 400 } }, name);
+    const message = screening.kind === 'deny' ? screening.denial.message : '';
+    t.ok(message.includes(problem), `${name}: ${message}`);
+    t.match(message, /Nothing was changed\.$/, name);
+  }
+});
+
+t.test('rules 3, 4 and 7', async (t) => {
+  const deploy = deployOf(deployReview({ revision: 7, uid: 'mine' }));
+  const none = { same: undefined, below: undefined };
+  const rows: [string, string, ClusterFacts, string][] = [
+    [
+      'rule 3',
+      'revision 7 is pending for somebody else',
+      { ...none, same: lock(7, 'pending-upgrade') },
+      'deny',
+    ],
+    [
+      'rule 3',
+      'and 6 is pending too',
+      { same: lock(7, 'pending-rollback'), below: lock(6, 'pending-upgrade') },
+      'deny',
+    ],
+    [
+      'rule 3',
+      'revision 7 is this very record',
+      { ...none, same: lock(7, 'pending-upgrade', { uid: 'mine' }) },
+      'allow',
+    ],
+    [
+      'rule 3',
+      'revision 7 is done: storage refuses the name',
+      { ...none, same: lock(7, 'deployed') },
+      'allow',
+    ],
+    ['rule 4', 'there is no revision below', none, 'allow'],
+    ['rule 4', '6 is deployed', { ...none, below: lock(6, 'deployed') }, 'allow'],
+    ['rule 4', '6 failed', { ...none, below: lock(6, 'failed') }, 'allow'],
+    ['rule 4', '6 is superseded', { ...none, below: lock(6, 'superseded') }, 'allow'],
+    ['rule 4', '6 is uninstalled', { ...none, below: lock(6, 'uninstalled') }, 'allow'],
+    ['rule 4', '6 is being uninstalled', { ...none, below: lock(6, 'uninstalling') }, 'allow'],
+    ['rule 4', '6 has no status', { ...none, below: lock(6, '') }, 'allow'],
+    ['rule 7', '6 is pending-install', { ...none, below: lock(6, 'pending-install') }, 'hold'],
+    ['rule 7', '6 is pending-upgrade', { ...none, below: lock(6, 'pending-upgrade') }, 'hold'],
+    ['rule 7', '6 is pending-rollback', { ...none, below: lock(6, 'pending-rollback') }, 'hold'],
+    [
+      'rule 7',
+      '3 is pending and the newest, after a gap',
+      { ...none, below: lock(3, 'pending-upgrade') },
+      'hold',
+    ],
+  ];
+  for (const [rule, given, facts, expected] of rows) {
+    t.equal(decide(deploy, facts, NOW).kind, expected, `${rule}: ${given}: ${expected}`);
+  }
+});
+
+t.test('rule 3 says who was first', async (t) => {
+  const deploy = deployOf(deployReview({ revision: 7 }));
+  const same = lock(7, 'pending-upgrade');
+  t.same(decide(deploy, { same, below: undefined }, NOW), {
+    kind: 'deny',
+    denial: {
+      code: 409,
+      message:
+        'release prod/api: another deploy started at the same moment and was first. It is working on revision 7 ' +
+        '(pending-upgrade, 42s, alice). Nothing was changed by yours. When it has ended, run your command again. ' +
+        'To follow it: helm history api -n prod',
+    },
+  });
+});
+
+t.test('rule 7 names the lock that is waited for', async (t) => {
+  const below = lock(6, 'pending-upgrade');
+  t.same(decide(deployOf(deployReview()), { same: undefined, below }, NOW), { kind: 'hold', lock: below });
+});
+
+function changed(change: (review: WireReview) => void): Review {
+  const wire = deployReview();
+  change(wire);
+  return reviewOf(wire);
+}
+
+function setLabel(review: WireReview, label: string, value: string | undefined): void {
+  const labels = review.request.object?.metadata.labels ?? {};
+  if (value === undefined) delete labels[label];
+  else labels[label] = value;
+}
+
+function rename(review: WireReview, name: string): void {
+  review.request.name = name;
+  if (review.request.object) review.request.object.metadata.name = name;
+}

@@ -1,0 +1,470 @@
+/** How the gate waits: §4.1, rule 7, and traps 2, 6, 18, 19 and 22. The clock is turned by hand. */
+import t, { type Test } from 'tap';
+import { parseAdmissionReview, type Review, type Verdict } from '../../src/gate/admission-review.ts';
+import { createGate, type Gate, type Limits, type Reader } from '../../src/gate/hold.ts';
+import type { Release, Revision } from '../../src/helm/release.ts';
+import { DRIVERS } from '../../src/helm/release.ts';
+import { createHolders } from '../../src/locks/holders.ts';
+import { createRegistry } from '../../src/locks/registry.ts';
+import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
+import { fakeClock } from '../support/fake-clock.ts';
+import { testLog } from '../support/log.ts';
+
+const LIMITS: Limits = { holdSeconds: 10, retryAfterSeconds: 20, maxWaitSeconds: 300, maxHeld: 20 };
+
+/** A gate on real parts; only the cluster behind it is a map, and can be told to fail. */
+function harness(limits: Partial<Limits> = {}) {
+  const clock = fakeClock();
+  const logs = testLog();
+  const stored = new Map<number, Revision>();
+  const cluster = { failure: undefined as Error | undefined, reads: 0 };
+  const registry = createRegistry((uid) => holders.appeared(uid));
+  const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
+  const read = (find: () => Revision | undefined) => async () => {
+    cluster.reads += 1;
+    if (cluster.failure) throw cluster.failure;
+    return find();
+  };
+  const reader: Reader = {
+    revision: (_release, number) => read(() => stored.get(number))(),
+    newestBelow: (_release, number) =>
+      read(() => newest([...stored.values()].filter((r) => r.number < number)))(),
+  };
+  const gate = createGate({
+    drivers: DRIVERS,
+    reader,
+    watched: registry,
+    holders,
+    limits: { ...LIMITS, ...limits },
+    clock,
+    log: logs.log,
+  });
+
+  return {
+    gate,
+    clock,
+    registry,
+    cluster,
+    logs,
+    /** Writes a revision, and lets the watch say so. */
+    store(number: number, status: string, options: { uid?: string; release?: Release } = {}) {
+      const release = options.release ?? { driver: 'secrets', namespace: 'prod', name: 'api' };
+      const uid = options.uid ?? `uid-of-${number}`;
+      const revision: Revision = { release, number, status, uid, createdAt: clock.now() };
+      stored.set(number, revision);
+      if (status.startsWith('pending-')) registry.put(revision);
+      else registry.remove(revision);
+    },
+    /** Writes it, and the watch says nothing. */
+    storeUnseen(number: number, status: string) {
+      const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
+      stored.set(number, { release, number, status, uid: `uid-of-${number}`, createdAt: clock.now() });
+    },
+  };
+}
+
+function newest(revisions: Revision[]): Revision | undefined {
+  return revisions.sort((a, b) => b.number - a.number)[0];
+}
+
+interface Asked {
+  readonly verdict: Promise<Verdict>;
+  readonly state: () => string;
+  readonly hangUp: () => void;
+}
+
+/** Sends a review; `state()` tells how it stands, without waiting. */
+function ask(gate: Gate, options: DeployOptions = {}, timeoutMs: number | undefined = 15_000): Asked {
+  const parsed = parseAdmissionReview(deployReview(options));
+  const controller = new AbortController();
+  let state = 'waiting';
+  const verdict = gate.review((parsed as { review: Review }).review, {
+    signal: controller.signal,
+    timeoutMs,
+  });
+  verdict.then(
+    (answer) => {
+      state = answer.allowed ? 'allowed' : String(answer.denial.code);
+    },
+    () => {
+      state = 'failed';
+    },
+  );
+  return { verdict, state: () => state, hangUp: () => controller.abort(new Error('hung up')) };
+}
+
+/** Lets every promise that can go on do so. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+async function equalState(t: Test, asked: Asked, expected: string, name: string): Promise<void> {
+  await settle();
+  t.equal(asked.state(), expected, name);
+}
+
+t.test('a deploy behind a lock is held, and admitted when the lock is freed', async (t) => {
+  const { gate, clock, store, logs } = harness();
+  store(6, 'pending-upgrade');
+  const rollback = ask(gate, { revision: 7, status: 'pending-rollback' });
+  await equalState(t, rollback, 'waiting', 'held');
+  clock.advance(4_000);
+  await equalState(t, rollback, 'waiting', 'still held after 4 s');
+
+  store(6, 'deployed');
+  t.same(await rollback.verdict, { allowed: true, warnings: [] });
+  t.equal(clock.timers(), 0, 'no timer is left behind');
+  t.match(logs.lines, [
+    { msg: 'held', release: 'api', revision: 7, held: 1, lock: { revision: 6, status: 'pending-upgrade' } },
+    { msg: 'admitted after a wait', elapsedMs: 4_000, waitedMs: 4_000 },
+  ]);
+});
+
+t.test('the record of the lock is deleted, as `helm install --atomic` does: admitted', async (t) => {
+  const { gate, registry, store, storeUnseen } = harness();
+  store(6, 'pending-install');
+  const deploy = ask(gate, { revision: 7 });
+  await equalState(t, deploy, 'waiting', 'held');
+  storeUnseen(6, 'uninstalled');
+  registry.replace('secrets', []);
+  t.match(await deploy.verdict, { allowed: true }, 'woken by a new list as well as by an event');
+});
+
+t.test('a free release costs one read and no log line', async (t) => {
+  const { gate, cluster, store, logs } = harness();
+  store(6, 'deployed');
+  t.match(await ask(gate).verdict, { allowed: true });
+  t.equal(cluster.reads, 1);
+  t.same(logs.messages(), ['admitted'], 'only at level debug');
+});
+
+t.test('revision 1 has nothing below it and costs no read', async (t) => {
+  const { gate, cluster } = harness();
+  t.match(await ask(gate, { revision: 1, status: 'pending-install' }).verdict, { allowed: true });
+  t.equal(cluster.reads, 0);
+});
+
+t.test(
+  'other releases, other namespaces, and the same name in the other driver are not waited for',
+  async (t) => {
+    const { gate, registry, clock, store } = harness();
+    store(6, 'pending-upgrade');
+    const held = ask(gate);
+    await equalState(t, held, 'waiting', 'held');
+    const elsewhere: Release[] = [
+      { driver: 'secrets', namespace: 'prod', name: 'web' },
+      { driver: 'secrets', namespace: 'dev', name: 'api' },
+      { driver: 'configmaps', namespace: 'prod', name: 'api' },
+    ];
+    for (const release of elsewhere) {
+      registry.put({
+        release,
+        number: 6,
+        status: 'pending-upgrade',
+        uid: JSON.stringify(release),
+        createdAt: clock.now(),
+      });
+      registry.replace('configmaps', []);
+    }
+    await equalState(t, held, 'waiting', 'what happens there wakes nobody here');
+  },
+);
+
+t.test('trap 6: at the end of the hold, 429 sends the client away and it comes back by itself', async (t) => {
+  const { gate, clock, store, logs } = harness();
+  store(6, 'pending-upgrade');
+  const first = ask(gate, { payload: 'the same bytes' });
+  await settle();
+  clock.advance(9_999);
+  await equalState(t, first, 'waiting', 'held for 10 s');
+  clock.advance(1);
+  const verdict = await first.verdict;
+  t.match(verdict, { allowed: false, denial: { code: 429, retryAfterSeconds: 20 } });
+  t.equal(
+    verdict.allowed ? '' : verdict.denial.message,
+    'release prod/api is locked by revision 6 (pending-upgrade, 10s, holder unknown). Nothing was changed. ' +
+      'It will be retried automatically; if this is the last line you see, the retries are used up. ' +
+      'To see the lock: helm history api -n prod. If the client that holds it is dead, end it with: ' +
+      'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
+  );
+
+  clock.advance(20_000);
+  store(6, 'deployed');
+  const second = ask(gate, { payload: 'the same bytes' });
+  t.match(await second.verdict, { allowed: true });
+  t.match(logs.lines.at(-1), { msg: 'admitted after a wait', elapsedMs: 0, waitedMs: 30_000 });
+});
+
+t.test('trap 18: the answer comes 2 s before the API server gives up', async (t) => {
+  for (const [timeoutMs, heldMs] of [
+    [5_000, 3_000],
+    [12_000, 10_000],
+    [30_000, 10_000],
+    [undefined, 10_000],
+  ] as const) {
+    const { gate, clock, store } = harness();
+    store(6, 'pending-upgrade');
+    const deploy = ask(gate, {}, timeoutMs);
+    await settle();
+    clock.advance(heldMs - 1);
+    await equalState(t, deploy, 'waiting', `timeout ${timeoutMs}: held for ${heldMs} ms`);
+    clock.advance(1);
+    await equalState(t, deploy, '429', `timeout ${timeoutMs}: and no longer`);
+  }
+});
+
+t.test('no time to hold: 429 at once', async (t) => {
+  for (const [limits, timeoutMs] of [
+    [{ holdSeconds: 0 }, 15_000],
+    [{ maxHeld: 0 }, 15_000],
+    [{}, 2_000],
+    [{}, 1_000],
+  ] as const) {
+    const { gate, store } = harness(limits);
+    store(6, 'pending-upgrade');
+    await equalState(t, ask(gate, {}, timeoutMs), '429', JSON.stringify({ limits, timeoutMs }));
+  }
+});
+
+t.test('after MAX_WAIT_SECONDS, counted over all calls of a client: 409 and the way out', async (t) => {
+  const { gate, clock, store } = harness({ maxWaitSeconds: 65 });
+  store(6, 'pending-upgrade');
+  for (const [arrival, expected, heldMs] of [
+    [0, '429', 10_000],
+    [30_000, '429', 10_000],
+    [60_000, '409', 5_000],
+  ] as const) {
+    const attempt = ask(gate, { payload: 'mine' });
+    await settle();
+    clock.advance(heldMs - 1);
+    await equalState(t, attempt, 'waiting', `the call at ${arrival} ms is held`);
+    clock.advance(1);
+    await equalState(t, attempt, expected, `and answered ${expected} after ${heldMs} ms`);
+    if (expected === '409') {
+      t.same(await attempt.verdict, {
+        allowed: false,
+        denial: {
+          code: 409,
+          message:
+            'release prod/api is locked by revision 6 (pending-upgrade, 1m5s, holder unknown). Nothing was changed. ' +
+            'Yours waited for 1m5s, which is as long as lockkeeper lets a deploy wait. To see the lock: helm history ' +
+            'api -n prod. If the client that holds it is dead, end it with: kubectl delete secret ' +
+            'sh.helm.release.v1.api.v6 -n prod',
+        },
+      });
+    }
+    clock.advance(20_000);
+  }
+  await equalState(t, ask(gate, { payload: 'mine' }), 'waiting', 'a client that was told so may begin anew');
+});
+
+t.test('each client waits for itself: another user, pod, payload or revision has its own time', async (t) => {
+  const { gate, clock, store } = harness({ maxWaitSeconds: 5 });
+  store(6, 'pending-upgrade');
+  const pod = { name: 'runner', uid: 'pod-1' };
+  const runner = 'system:serviceaccount:ci:runner';
+  const first = ask(gate, { user: runner, pod, payload: 'a' });
+  await settle();
+  clock.advance(4_000);
+  const others = [
+    ask(gate, { user: 'bob', payload: 'a' }),
+    ask(gate, { user: runner, pod: { name: 'runner', uid: 'pod-2' }, payload: 'a' }),
+    ask(gate, { user: runner, pod, payload: 'b' }),
+    ask(gate, { user: runner, pod, payload: 'a', revision: 8 }),
+  ];
+  await settle();
+  clock.advance(1_000);
+  await equalState(t, first, '409', 'the first one waited for 5 s');
+  for (const other of others) t.equal(other.state(), 'waiting', 'the others for 1 s');
+});
+
+t.test('a client that did not come back in time is forgotten', async (t) => {
+  const { gate, clock, store } = harness({ holdSeconds: 1, retryAfterSeconds: 1, maxWaitSeconds: 60 });
+  store(6, 'pending-upgrade');
+  const first = ask(gate, { payload: 'a' });
+  await settle();
+  clock.advance(1_000);
+  await equalState(t, first, '429', 'sent away');
+  clock.advance(62_000);
+  const late = ask(gate, { payload: 'a' });
+  await settle();
+  clock.advance(1_000);
+  await equalState(t, late, '429', 'not 409: it started anew');
+});
+
+t.test(
+  'MAX_HELD calls are held at once, the next is sent away, and a seat that is left is taken',
+  async (t) => {
+    const { gate, store } = harness({ maxHeld: 2 });
+    store(6, 'pending-upgrade');
+    const [first, second] = [ask(gate), ask(gate)];
+    await equalState(t, first, 'waiting', 'the first is held');
+    await equalState(t, second, 'waiting', 'the second is held');
+    await equalState(t, ask(gate), '429', 'the third is sent away at once');
+    first.hangUp();
+    await equalState(t, first, 'failed', 'the first hangs up');
+    await equalState(t, ask(gate), 'waiting', 'its seat is free');
+  },
+);
+
+t.test('hundreds of held calls are all answered by one write, and only one is admitted', async (t) => {
+  const { gate, clock, registry, store, storeUnseen } = harness({ maxHeld: 500 });
+  store(6, 'pending-upgrade');
+  const calls = Array.from({ length: 500 }, (_, index) => ask(gate, { uid: `record-${index}` }));
+  await settle();
+  t.ok(
+    calls.every(({ state }) => state() === 'waiting'),
+    'all are held',
+  );
+
+  store(6, 'deployed');
+  await settle();
+  t.equal(calls.filter(({ state }) => state() === 'allowed').length, 1, 'one is admitted');
+  t.equal(calls.filter(({ state }) => state() === 'waiting').length, 499, 'the others wait to see it arrive');
+
+  store(7, 'pending-upgrade', { uid: 'record-0' });
+  await settle();
+  t.equal(
+    calls.filter(({ state }) => state() === '409').length,
+    499,
+    'and then hear that they lost the race',
+  );
+  t.equal(clock.timers(), 0);
+  storeUnseen(7, 'deployed');
+  registry.replace('secrets', []);
+});
+
+t.test('trap 2: two deploys at the same moment: the second one hears who was first', async (t) => {
+  const { gate, store } = harness();
+  store(6, 'deployed');
+  const winner = ask(gate, { user: 'alice', uid: 'a' });
+  const loser = ask(gate, { user: 'bob', uid: 'b' });
+  await equalState(t, winner, 'allowed', 'the first is admitted');
+  await equalState(t, loser, 'waiting', 'the second waits for the first to be stored');
+  store(7, 'pending-upgrade', { uid: 'a' });
+  const verdict = await loser.verdict;
+  t.match(verdict, { allowed: false, denial: { code: 409 } });
+  t.match(verdict.allowed ? '' : verdict.denial.message, /revision 7 \(pending-upgrade, 0s, alice\)/);
+});
+
+t.test('the first one never reaches storage: after a second the other one may try', async (t) => {
+  const { gate, clock, store } = harness();
+  store(6, 'deployed');
+  await ask(gate).verdict;
+  const second = ask(gate);
+  await settle();
+  clock.advance(999);
+  await equalState(t, second, 'waiting', 'it waits for a second');
+  clock.advance(1);
+  await equalState(t, second, 'allowed', 'and is admitted: storage decides');
+});
+
+t.test('nobody waits more than a second for arrivals, however many there are', async (t) => {
+  const { gate, clock, store } = harness();
+  store(6, 'deployed');
+  await ask(gate).verdict;
+  clock.advance(500);
+  const [second, third] = [ask(gate), ask(gate)];
+  await settle();
+  clock.advance(500);
+  await equalState(t, second, 'allowed', 'the second after half a second');
+  await equalState(t, third, 'waiting', 'the third waits for the second');
+  clock.advance(500);
+  await equalState(t, third, 'allowed', 'but only until its own second is over');
+});
+
+t.test('the watch is late: it says that revision 7 is pending, which was deleted since', async (t) => {
+  const { gate, registry, clock, store } = harness();
+  store(6, 'deployed');
+  const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
+  registry.put({ release, number: 7, status: 'pending-upgrade', uid: 'old', createdAt: clock.now() });
+  t.match(await ask(gate, { revision: 7 }).verdict, { allowed: true }, 'the live read decides');
+});
+
+t.test('trap 22: a dry run is answered at once and changes nothing', async (t) => {
+  const { gate, clock, store, logs } = harness({ maxHeld: 1 });
+  store(6, 'pending-upgrade');
+  const dry = await ask(gate, { dryRun: true }).verdict;
+  t.match(dry, { allowed: false, denial: { code: 409 } });
+  t.match(dry.allowed ? '' : dry.denial.message, /This was a dry run: a real deploy would wait for it now\./);
+  t.match(logs.lines.at(-1), { msg: 'refused', dryRun: true });
+  await equalState(t, ask(gate), 'waiting', 'it took no seat');
+
+  store(6, 'deployed');
+  await settle();
+  clock.advance(1_000);
+  t.match(await ask(gate, { dryRun: true }).verdict, { allowed: true });
+  await equalState(t, ask(gate), 'allowed', 'and nobody waits for a record that will never appear');
+});
+
+t.test('the cluster cannot be read: the call fails, so that failurePolicy decides', async (t) => {
+  const { gate, cluster, logs } = harness();
+  cluster.failure = new Error('connect ECONNREFUSED');
+  await t.rejects(ask(gate).verdict, { message: 'connect ECONNREFUSED' });
+  t.match(logs.lines, [{ msg: 'the cluster could not be read', reason: 'Error: connect ECONNREFUSED' }]);
+});
+
+t.test('the cluster cannot be read any more while a deploy is held: it stays held', async (t) => {
+  const { gate, cluster, clock, store, logs } = harness();
+  store(6, 'pending-upgrade');
+  const deploy = ask(gate);
+  await settle();
+  cluster.failure = new Error('connect ECONNREFUSED');
+  store(6, 'deployed');
+  await equalState(t, deploy, 'waiting', 'woken, but there is nothing to read');
+  t.match(logs.lines.at(-1), { level: 40, msg: 'the lock could not be read again, still waiting' });
+  cluster.failure = undefined;
+  clock.advance(10_000);
+  t.match(await deploy.verdict, { allowed: false, denial: { code: 429 } }, 'its client will be back');
+});
+
+t.test('the caller hangs up: nothing is left behind', async (t) => {
+  const { gate, clock, store, logs } = harness();
+  store(6, 'pending-upgrade');
+  const deploy = ask(gate);
+  await settle();
+  deploy.hangUp();
+  await t.rejects(deploy.verdict, { message: 'hung up' });
+  t.equal(clock.timers(), 0);
+  t.match(logs.lines.at(-1), { msg: 'the caller hung up' });
+
+  const early = ask(gate);
+  early.hangUp();
+  await t.rejects(early.verdict, { message: 'hung up' }, 'even if it did so during the read');
+});
+
+t.test('shutdown: every held call is answered 429 at once, and another replica takes over', async (t) => {
+  const { gate, clock, store } = harness({ maxHeld: 200 });
+  store(6, 'pending-upgrade');
+  const calls = Array.from({ length: 200 }, () => ask(gate));
+  await settle();
+  gate.close();
+  for (const { verdict } of calls) {
+    t.match(await verdict, { allowed: false, denial: { code: 429, retryAfterSeconds: 1 } });
+  }
+  t.equal(clock.timers(), 0);
+  await equalState(t, ask(gate), '429', 'no more holds');
+  store(6, 'deployed');
+  await equalState(t, ask(gate), 'allowed', 'but what need not wait goes on');
+});
+
+t.test('what needs no cluster is answered without one', async (t) => {
+  const { gate, cluster, logs } = harness();
+  cluster.failure = new Error('gone');
+  t.match(await ask(gate, { status: 'deployed' }).verdict, { allowed: true });
+  t.same(logs.lines, [], 'rule 1 says nothing');
+  t.match(await ask(gate, { namespace: '' }).verdict, { allowed: false, denial: { code: 400 } });
+  t.match(logs.lines, [{ msg: 'refused', code: 400, record: 'sh.helm.release.v1.api.v7' }]);
+});
+
+t.test('no log line carries a payload', async (t) => {
+  const { gate, store, logs } = harness();
+  store(6, 'pending-upgrade');
+  ask(gate, { payload: 'top-secret-values' });
+  await ask(gate, { payload: 'top-secret-values', dryRun: true }).verdict;
+  await ask(gate, { payload: 'top-secret-values', namespace: '' }).verdict;
+  store(6, 'deployed');
+  await settle();
+  t.equal(logs.lines.length, 4);
+  t.notMatch(JSON.stringify(logs.lines), /top-secret-values/);
+});
