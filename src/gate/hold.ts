@@ -93,24 +93,24 @@ export function createGate(options: GateOptions): Gate {
   let held = 0;
   let closed = false;
 
-  async function admit(deploy: Deploy, call: Call): Promise<Verdict> {
+  function admit(deploy: Deploy, call: Call): Promise<Verdict> {
     const visit = newVisit(deploy, call);
-    try {
-      for (;;) {
-        const change = watched.nextChange(deploy.release); // before the read, so that nothing is missed
-        try {
-          const verdict = await round(visit, change.happened);
-          if (verdict !== undefined) return verdict;
-        } finally {
-          change.cancel();
-        }
-      }
-    } catch (error) {
-      if (call.signal.aborted) log.info({ ...describe(deploy), ...elapsed(visit) }, 'the caller hung up');
-      else log.error({ ...describe(deploy), reason: String(error) }, 'the cluster could not be read');
-      throw error;
-    } finally {
-      if (visit.held) held -= 1;
+    return rounds(visit)
+      .catch((error: unknown) => {
+        if (call.signal.aborted) log.info({ ...describe(deploy), ...elapsed(visit) }, 'the caller hung up');
+        else log.error({ ...describe(deploy), reason: String(error) }, 'the cluster could not be read');
+        throw error;
+      })
+      .finally(() => {
+        if (visit.held) held -= 1;
+      });
+  }
+
+  async function rounds(visit: Visit): Promise<Verdict> {
+    for (;;) {
+      const change = watched.nextChange(visit.deploy.release); // before the read, so that nothing is missed
+      const verdict = await round(visit, change.happened).finally(change.cancel);
+      if (verdict !== undefined) return verdict;
     }
   }
 

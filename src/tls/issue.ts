@@ -38,6 +38,9 @@ const BACKDATED_MINUTES = 10;
 /** RFC 5280 §4.1.2.2: a serial has at most 20 octets and is positive; 16 random octets are plenty. */
 const SERIAL_BYTES = 16;
 
+/** The other choice, PrintableString, has no `*`, which the common name of a wildcard certificate needs. */
+const UTF8 = forge.asn1.Type.UTF8;
+
 /** A self-signed certificate that may sign others, and nothing else. */
 export async function issueAuthority(options: AuthorityOptions): Promise<KeyPair> {
   const keys = await newKeys();
@@ -69,7 +72,7 @@ export async function issueServingCertificate(
   return sign({
     keys: await newKeys(),
     subject: subjectOf(commonName),
-    issuer: { subject: issuer.subject.attributes, privateKey: authority.privateKey },
+    issuer: { subject: issuerOf(issuer), privateKey: authority.privateKey },
     options,
     extensions: [
       { name: 'basicConstraints', cA: false, critical: true },
@@ -120,12 +123,27 @@ function positiveSerial(): string {
 /** RFC 5280 limits a common name to 64 characters; the full name is in the alternative names anyway. */
 function subjectOf(commonName: string): forge.pki.CertificateField[] {
   return [
-    { name: 'organizationName', value: 'lockkeeper' },
-    { name: 'commonName', value: commonName.slice(0, 64) },
+    { name: 'organizationName', value: 'lockkeeper', valueTagClass: UTF8 },
+    { name: 'commonName', value: commonName.slice(0, 64), valueTagClass: UTF8 },
   ];
+}
+
+/** The name as forge wants it for writing: what it read itself is still encoded, and it would encode it again. */
+function issuerOf(authority: forge.pki.Certificate): forge.pki.CertificateField[] {
+  return authority.subject.attributes.map((field) =>
+    field.valueTagClass === UTF8 ? { ...field, value: forge.util.decodeUtf8(field.value) } : field,
+  );
 }
 
 /** The tags of RFC 5280 §4.2.1.6 GeneralName: 2 is a DNS name, 7 an IP address. */
 function alternativeName(host: string): object {
-  return isIP(host) === 0 ? { type: 2, value: host } : { type: 7, ip: host };
+  switch (isIP(host)) {
+    case 0:
+      return { type: 2, value: host };
+    case 4:
+      return { type: 7, ip: host };
+    default:
+      // forge misreads `::ffff:10.0.0.1` and `::2:3:4:5:6:7:8`; URL writes neither of these forms.
+      return { type: 7, ip: new URL(`https://[${host}]`).hostname.slice(1, -1) };
+  }
 }

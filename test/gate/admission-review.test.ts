@@ -1,0 +1,169 @@
+/** The wire format: what is read from a review, what is refused, and the exact answers. */
+import t from 'tap';
+import { parseAdmissionReview, type Review, toAdmissionReview } from '../../src/gate/admission-review.ts';
+import { deployReview, fixture } from '../fixtures/reviews.ts';
+
+function reviewOf(wire: unknown): Review {
+  const parsed = parseAdmissionReview(wire);
+  if ('problem' in parsed) throw new Error(parsed.problem);
+  return parsed.review;
+}
+
+t.test('a body that is no review is refused in words, with its uid if it has one', async (t) => {
+  const good = () => deployReview({ reviewUid: 'r-1' });
+  const withRequest = (change: object) => ({ ...good(), request: { ...good().request, ...change } });
+  const rows: [string, unknown, string | undefined, RegExp][] = [
+    ['nothing', undefined, undefined, /the body must be object/],
+    ['null', null, undefined, /the body must be object/],
+    ['a text', 'hello', undefined, /the body must be object/],
+    ['a list', [], undefined, /the body must/],
+    ['an empty object', {}, undefined, /the body must have required properties apiVersion, kind, request/],
+    [
+      'a version of long ago',
+      { ...good(), apiVersion: 'admission.k8s.io/v1beta1' },
+      'r-1',
+      /apiVersion must be/,
+    ],
+    ['another kind', { ...good(), kind: 'ConversionReview' }, 'r-1', /kind must be/],
+    ['no request', { ...good(), request: null }, undefined, /request must be object/],
+    ['a request that is a text', { ...good(), request: 'x' }, undefined, /request must be object/],
+    ['an empty uid', withRequest({ uid: '' }), undefined, /request\.uid must/],
+    ['a number as uid', withRequest({ uid: 7 }), undefined, /request\.uid must be string/],
+    ['no operation', withRequest({ operation: undefined }), 'r-1', /operation/],
+    ['no resource', withRequest({ resource: undefined }), 'r-1', /resource/],
+    ['a number as namespace', withRequest({ namespace: 5 }), 'r-1', /request\.namespace must be string/],
+    ['dryRun "yes"', withRequest({ dryRun: 'yes' }), 'r-1', /request\.dryRun must/],
+    ['labels that are numbers', labelled({ version: 7 }), 'r-1', /request\.object/],
+    ['nobody asks', withRequest({ userInfo: null }), 'r-1', /request\.userInfo must be object/],
+  ];
+  for (const [name, body, uid, problem] of rows) {
+    const parsed = parseAdmissionReview(body);
+    t.equal(parsed.uid, uid, `${name}: the uid`);
+    const text = 'problem' in parsed ? parsed.problem : 'none';
+    t.match(text, problem, name);
+    t.match(text, /^not an AdmissionReview of admission\.k8s\.io\/v1: /, name);
+  }
+});
+
+function labelled(labels: object): object {
+  const review = deployReview({ reviewUid: 'r-1' });
+  Object.assign(review.request.object?.metadata ?? {}, { labels });
+  return review;
+}
+
+t.test('a DELETE has no object, and is a review like any other', async (t) => {
+  const review = reviewOf(fixture('helm4.1.4-uninstall-delete-none'));
+  t.match(review, { operation: 'DELETE', labels: {}, objectUid: '', type: undefined });
+  t.equal(review.payload(), '');
+});
+
+t.test('who sent it', async (t) => {
+  const extra = (name: unknown, uid: unknown) => ({
+    'authentication.kubernetes.io/pod-name': name,
+    'authentication.kubernetes.io/pod-uid': uid,
+  });
+  const runner = 'system:serviceaccount:ci:runner';
+  const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'f4ff' };
+  for (const [name, userInfo, expected] of [
+    ['a person', { username: 'alice' }, { user: 'alice', pod: undefined }],
+    ['a person with empty extras', { username: 'alice', extra: null }, { user: 'alice', pod: undefined }],
+    [
+      'a service account in a pod',
+      { username: runner, extra: extra(['runner-7f9c'], ['f4ff']) },
+      { user: runner, pod },
+    ],
+    ['a token without a pod', { username: runner, extra: {} }, { user: runner, pod: undefined }],
+    ['a pod without a uid', { username: runner, extra: extra(['p'], []) }, { user: runner, pod: undefined }],
+    [
+      'a person who claims a pod',
+      { username: 'mallory', extra: extra(['p'], ['u']) },
+      { user: 'mallory', pod: undefined },
+    ],
+    ['nobody', {}, { user: 'an unnamed user', pod: undefined }],
+  ] as const) {
+    const wire = deployReview();
+    Object.assign(wire.request, { userInfo });
+    t.same(reviewOf(wire).client, expected, name);
+  }
+});
+
+t.test('odd but possible objects', async (t) => {
+  const generated = deployReview();
+  generated.request.name = '';
+  t.equal(
+    reviewOf(generated).name,
+    'sh.helm.release.v1.api.v7',
+    'generateName: the name is in the object only',
+  );
+
+  const nameless = deployReview();
+  Object.assign(nameless.request, { object: {} });
+  t.equal(
+    reviewOf(nameless).name,
+    'sh.helm.release.v1.api.v7',
+    'the request names it when the object does not',
+  );
+  Object.assign(nameless.request, { name: undefined, namespace: undefined, dryRun: undefined });
+  t.match(reviewOf(nameless), { name: '', namespace: '', dryRun: false });
+
+  for (const data of [undefined, null, 'text', {}, { release: 7 }]) {
+    const wire = deployReview();
+    Object.assign(wire.request.object ?? {}, { data });
+    t.equal(reviewOf(wire).payload(), '', `a record whose data is ${JSON.stringify(data)}`);
+  }
+  t.equal(reviewOf(deployReview({ payload: 'SDRz' })).payload(), 'SDRz');
+});
+
+t.test('a review can be logged without its payload', async (t) => {
+  t.notMatch(JSON.stringify(reviewOf(deployReview({ payload: 'top-secret-values' }))), /top-secret-values/);
+});
+
+t.test('the answers, to the byte', async (t) => {
+  for (const [name, verdict, response] of [
+    ['allowed', { allowed: true, warnings: [] }, { uid: 'r-1', allowed: true }],
+    [
+      'allowed with a warning',
+      { allowed: true, warnings: ['careful'] },
+      { uid: 'r-1', allowed: true, warnings: ['careful'] },
+    ],
+    [
+      '400',
+      { allowed: false, denial: { code: 400, message: 'no' } },
+      {
+        uid: 'r-1',
+        allowed: false,
+        status: { status: 'Failure', code: 400, reason: 'BadRequest', message: 'no' },
+      },
+    ],
+    [
+      '409',
+      { allowed: false, denial: { code: 409, message: 'no' } },
+      {
+        uid: 'r-1',
+        allowed: false,
+        status: { status: 'Failure', code: 409, reason: 'Conflict', message: 'no' },
+      },
+    ],
+    [
+      '429',
+      { allowed: false, denial: { code: 429, message: 'later', retryAfterSeconds: 20 } },
+      {
+        uid: 'r-1',
+        allowed: false,
+        status: {
+          status: 'Failure',
+          code: 429,
+          reason: 'TooManyRequests',
+          message: 'later',
+          details: { retryAfterSeconds: 20 },
+        },
+      },
+    ],
+  ] as const) {
+    t.equal(
+      JSON.stringify(toAdmissionReview('r-1', verdict)),
+      JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response }),
+      name,
+    );
+  }
+});

@@ -1,0 +1,83 @@
+/** What people read at 3 a.m. */
+import t from 'tap';
+import type { Lock } from '../../src/gate/lock.ts';
+import {
+  duration,
+  locked,
+  lostTheRace,
+  malformed,
+  waitedTooLong,
+  who,
+  wouldWait,
+} from '../../src/gate/words.ts';
+import type { Driver } from '../../src/helm/release.ts';
+
+const NOW = Date.parse('2026-11-22T13:00:00Z');
+
+const runner = {
+  user: 'system:serviceaccount:ci:runner',
+  pod: { namespace: 'ci', name: 'runner-7f9c', uid: 'f4ff' },
+};
+
+function lock(driver: Driver = 'secrets', name = 'api'): Lock {
+  const release = { driver, namespace: 'prod', name };
+  return {
+    revision: { release, number: 6, status: 'pending-upgrade', uid: 'u', createdAt: NOW - 42_000 },
+    holder: runner,
+  };
+}
+
+t.test(
+  'every refusal says which revision, since when, who, what was not changed, and what to type',
+  async (t) => {
+    for (const [name, text] of [
+      ['sent away', locked(lock(), NOW)],
+      ['waited too long', waitedTooLong(lock(), 300, NOW)],
+      ['dry run', wouldWait(lock(), NOW)],
+    ] as const) {
+      t.match(
+        text,
+        'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
+          'ci/runner-7f9c). Nothing was changed.',
+        name,
+      );
+      t.match(text, 'To see the lock: helm history api -n prod.', name);
+      t.match(text, /kubectl delete secret sh\.helm\.release\.v1\.api\.v6 -n prod$/, name);
+    }
+    t.match(
+      lostTheRace(lock(), NOW),
+      /revision 6 \(pending-upgrade, 42s, .*\)\. Nothing was changed by yours\./,
+    );
+    t.match(lostTheRace(lock(), NOW), /To follow it: helm history api -n prod$/);
+    t.match(malformed('x', 'it is odd'), /^"x" is not .*: it is odd\. Nothing was changed\.$/);
+  },
+);
+
+t.test('the commands work for releases kept in ConfigMaps, and for names with dots', async (t) => {
+  const text = locked(lock('configmaps', 'app.v2'), NOW);
+  t.match(text, 'To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod.');
+  t.match(text, /kubectl delete configmap sh\.helm\.release\.v1\.app\.v2\.v6 -n prod$/);
+});
+
+t.test('who', async (t) => {
+  t.equal(who(runner), 'system:serviceaccount:ci:runner in pod ci/runner-7f9c');
+  t.equal(who({ user: 'alice', pod: undefined }), 'alice');
+  t.equal(who(undefined), 'holder unknown');
+});
+
+t.test('durations as kubectl writes ages', async (t) => {
+  for (const [seconds, text] of [
+    [0, '0s'],
+    [0.9, '0s'],
+    [42, '42s'],
+    [60, '1m'],
+    [192, '3m12s'],
+    [3_600, '1h'],
+    [3_601, '1h'],
+    [7_500, '2h5m'],
+    [86_400 * 3 + 3_600 * 4 + 59, '3d4h'],
+    [-5, '0s'],
+  ] as const) {
+    t.equal(duration(seconds), text, `${seconds} seconds`);
+  }
+});

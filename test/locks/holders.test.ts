@@ -1,0 +1,56 @@
+/** Who holds a lock, §4.5: a name counts only if the record with that uid appears after it was given. */
+import t from 'tap';
+import type { Release } from '../../src/helm/release.ts';
+import { createHolders } from '../../src/locks/holders.ts';
+import { fakeClock } from '../support/fake-clock.ts';
+
+const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
+const alice = { user: 'alice', pod: undefined };
+const mallory = { user: 'mallory', pod: undefined };
+
+function harness() {
+  const clock = fakeClock();
+  const stored = new Set<string>();
+  return { clock, stored, holders: createHolders((uid) => stored.has(uid), clock.now) };
+}
+
+t.test('the client whose review named the uid holds the lock', async (t) => {
+  const { holders } = harness();
+  t.equal(holders.of('u-1'), undefined);
+  holders.admitted({ release, uid: 'u-1', client: alice });
+  holders.appeared('u-1');
+  t.equal(holders.of('u-1'), alice);
+  t.equal(holders.of('u-2'), undefined);
+});
+
+t.test('a forged review can not take over a record', async (t) => {
+  const { holders, stored } = harness();
+  holders.admitted({ release, uid: 'u-1', client: alice });
+  holders.admitted({ release, uid: 'u-1', client: mallory });
+  t.equal(holders.of('u-1'), alice, 'that is on its way: the first name stays');
+
+  stored.add('u-2');
+  holders.admitted({ release, uid: 'u-2', client: mallory });
+  t.equal(holders.of('u-2'), undefined, 'that is stored already, and was admitted by another replica');
+});
+
+t.test('a record is on its way from its admission until it appears, a second at most', async (t) => {
+  const { clock, holders } = harness();
+  const web: Release = { ...release, name: 'web' };
+  t.equal(holders.onTheWayUntil(release), undefined);
+
+  holders.admitted({ release, uid: 'u-1', client: alice });
+  t.equal(holders.onTheWayUntil(release), clock.now() + 1_000);
+  t.equal(holders.onTheWayUntil(web), undefined, 'for its own release only');
+  holders.appeared('unknown');
+  t.equal(holders.onTheWayUntil(release), clock.now() + 1_000, 'another record appeared');
+  holders.appeared('u-1');
+  t.equal(holders.onTheWayUntil(release), undefined, 'it appeared');
+
+  holders.admitted({ release, uid: 'u-2', client: alice });
+  holders.admitted({ release, uid: 'u-3', client: mallory });
+  holders.appeared('u-2');
+  t.not(holders.onTheWayUntil(release), undefined, 'the later one is still on its way');
+  clock.advance(1_000);
+  t.equal(holders.onTheWayUntil(release), undefined, 'it never came');
+});

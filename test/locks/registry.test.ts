@@ -1,0 +1,140 @@
+/** The view that the watch feeds: it wakes waiters, and is never asked whether to admit. */
+import t, { type Test } from 'tap';
+import type { Driver, Revision } from '../../src/helm/release.ts';
+import { followPending } from '../../src/locks/follow.ts';
+import { createRegistry, type Registry } from '../../src/locks/registry.ts';
+
+function revision(
+  number: number,
+  name = 'api',
+  driver: Driver = 'secrets',
+  uid = `${driver}/${name}/${number}`,
+): Revision {
+  const release = { driver, namespace: 'prod', name };
+  return { release, number, status: 'pending-upgrade', uid, createdAt: 0 };
+}
+
+/** Whether a waiter for this release is woken by what `act` does. */
+async function wakes(registry: Registry, of: Revision, act: () => void): Promise<boolean> {
+  let woken = false;
+  const change = registry.nextChange(of.release);
+  void change.happened.then(() => {
+    woken = true;
+  });
+  act();
+  await new Promise((resolve) => setImmediate(resolve));
+  change.cancel();
+  return woken;
+}
+
+async function wakeTable(t: Test, rows: [string, boolean, (registry: Registry) => void][]): Promise<void> {
+  for (const [name, expected, act] of rows) {
+    const registry = createRegistry(() => {});
+    registry.put(revision(6));
+    t.equal(await wakes(registry, revision(6), () => act(registry)), expected, name);
+  }
+}
+
+t.test('what wakes a waiter', (t) =>
+  wakeTable(t, [
+    ['its lock is freed: yes', true, (r) => r.remove(revision(6))],
+    ['another revision of the release is pending: yes, somebody was first', true, (r) => r.put(revision(7))],
+    ['the lock is written again, as at a hook: no', false, (r) => r.put(revision(6))],
+    ['another release is freed: no', false, (r) => r.remove(revision(6, 'web'))],
+    [
+      'the same name in the other driver is freed: no',
+      false,
+      (r) => r.remove(revision(6, 'api', 'configmaps')),
+    ],
+    ['a new list of its driver: yes, whatever it holds', true, (r) => r.replace('secrets', [revision(6)])],
+    ['a new list of the other driver: no', false, (r) => r.replace('configmaps', [])],
+    ['another waiter leaves: no', false, (r) => r.nextChange(revision(6).release).cancel()],
+  ]),
+);
+
+t.test('a waiter that left is not kept', async (t) => {
+  const registry = createRegistry(() => {});
+  const first = registry.nextChange(revision(6).release);
+  const second = registry.nextChange(revision(6).release);
+  first.cancel();
+  registry.remove(revision(6));
+  await second.happened;
+  const third = registry.nextChange(revision(6).release);
+  second.cancel();
+  registry.remove(revision(6));
+  await third.happened;
+  t.pass('leaving late does not take the next waiter along');
+});
+
+t.test('what is pending', async (t) => {
+  const appeared: string[] = [];
+  const registry = createRegistry((uid) => appeared.push(uid));
+  const { release } = revision(6);
+
+  registry.replace('secrets', [revision(5), revision(6), revision(1, 'web')]);
+  registry.put(revision(6, 'api', 'configmaps'));
+  registry.put(revision(6));
+  t.same(
+    appeared,
+    ['secrets/api/5', 'secrets/api/6', 'secrets/web/1', 'configmaps/api/6'],
+    'each is announced once',
+  );
+  t.ok(registry.isPending(release, 5), 'a shadowed one is known as well');
+  t.ok(registry.isPending(release, 6));
+  t.notOk(registry.isPending(release, 7));
+  t.notOk(registry.isPending({ ...release, namespace: 'dev' }, 6));
+  t.ok(registry.hasRecord('secrets/api/6'));
+
+  registry.remove(revision(6));
+  t.notOk(registry.isPending(release, 6));
+  t.notOk(registry.hasRecord('secrets/api/6'));
+  t.ok(registry.isPending(release, 5));
+
+  registry.replace('secrets', [revision(2, 'web')]);
+  t.notOk(registry.isPending(release, 5), 'a list takes the place of what was known');
+  t.notOk(registry.hasRecord('secrets/api/5'));
+  t.ok(registry.hasRecord('configmaps/api/6'), 'of its own driver only');
+  t.ok(registry.isPending(revision(2, 'web').release, 2));
+});
+
+t.test('a record that was deleted and made again under its old name', async (t) => {
+  const registry = createRegistry(() => {});
+  registry.put(revision(6));
+  registry.remove(revision(6));
+  registry.put(revision(6, 'api', 'secrets', 'the new one'));
+  t.ok(registry.isPending(revision(6).release, 6));
+  t.ok(registry.hasRecord('the new one'));
+});
+
+t.test('complete once each driver was listed', async (t) => {
+  const registry = createRegistry(() => {});
+  t.notOk(registry.isComplete(['secrets']));
+  registry.replace('secrets', []);
+  t.ok(registry.isComplete(['secrets']));
+  t.notOk(registry.isComplete(['secrets', 'configmaps']));
+  registry.replace('configmaps', []);
+  t.ok(registry.isComplete(['secrets', 'configmaps']));
+});
+
+t.test('metadata from the watch', async (t) => {
+  const registry = createRegistry(() => {});
+  const { labelSelector, onEvent, onList } = followPending('secrets', registry);
+  t.equal(labelSelector, 'owner=helm,status in (pending-install,pending-upgrade,pending-rollback)');
+
+  const record = (name: string, status = 'pending-upgrade') => ({
+    name: `sh.helm.release.v1.${name}`,
+    namespace: 'prod',
+    uid: name,
+    labels: { status },
+  });
+  const { release } = revision(6);
+  onList([record('api.v6'), { name: 'labelled-like-a-record' }]);
+  t.ok(registry.isPending(release, 6));
+  onEvent('ADDED', record('api.v7'));
+  onEvent('ADDED', { name: 'labelled-like-a-record' });
+  t.ok(registry.isPending(release, 7));
+  onEvent('MODIFIED', record('api.v7'));
+  t.ok(registry.isPending(release, 7));
+  onEvent('DELETED', record('api.v7', 'deployed'));
+  t.notOk(registry.isPending(release, 7), 'trap 20: an object that stops matching is sent as DELETED');
+});
