@@ -80,7 +80,7 @@ function ask(gate: Gate, options: DeployOptions = {}, timeoutMs: number | 'unsai
   let state = 'waiting';
   const verdict = gate.review((parsed as { review: Review }).review, {
     signal: controller.signal,
-    timeoutMs,
+    timeoutMs: timeoutMs === 'unsaid' ? undefined : timeoutMs,
   });
   verdict.then(
     (answer) => {
