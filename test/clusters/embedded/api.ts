@@ -1,0 +1,276 @@
+/** The API itself: from a request that has been read to the object that answers it. */
+import { isJsonObject, type JsonObject, type StoredObject } from '../kubernetes-object.ts';
+import { discover } from './discovery.ts';
+import { listPage } from './lists.ts';
+import { chooseTransform } from './media-types.ts';
+import { finalizeNamespace } from './namespaces.ts';
+import { jsonPatch, mergePatch, strategicMergePatch } from './patches.ts';
+import { createRepresentation, type Representation } from './representation.ts';
+import { parseTarget, type ResourceTarget, type Verb, verbOf } from './request-info.ts';
+import { keyOf, type Resource } from './resources.ts';
+import { answerReview, type ReviewDependencies, requestToken } from './reviews.ts';
+import { type Predicate, parseFieldSelector, parseLabelSelector } from './selectors.ts';
+import {
+  badRequest,
+  detailsOf,
+  methodNotAllowed,
+  notFound,
+  type Status,
+  unknownPath,
+  unsupportedMediaType,
+} from './status.ts';
+import { accessDenied, type UserInfo } from './users.ts';
+import { refuseInitialEvents, type Watches } from './watches.ts';
+import type { Preconditions, WriteRequest, Writes } from './writes.ts';
+
+/** A request whose sender is known and whose body has been read. */
+export interface ApiRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly accept: string | undefined;
+  /** Without parameters; empty when there is none. */
+  readonly contentType: string;
+  readonly userAgent: string;
+  readonly user: UserInfo;
+  /** The parsed JSON, undefined when there is none. */
+  readonly body: unknown;
+  readonly signal: AbortSignal;
+  readonly warn: (text: string) => void;
+  /** Starts a streamed answer. */
+  readonly stream: () => { readonly write: (line: string) => void; readonly end: () => void };
+}
+
+export interface Answer {
+  readonly code: number;
+  readonly body: object;
+}
+
+export interface ApiDependencies extends ReviewDependencies {
+  readonly resources: readonly Resource[];
+  readonly writes: Writes;
+  readonly watches: Watches;
+  readonly log: (message: string) => void;
+  /** Aborted when the cluster stops. */
+  readonly stopping: AbortSignal;
+}
+
+/** Undefined when the answer is a stream. Throws ApiError for everything that goes wrong. */
+export type Api = (request: ApiRequest) => Promise<Answer | undefined>;
+
+type Handler = (
+  request: ApiRequest,
+  target: ResourceTarget,
+) => Promise<Answer | undefined> | Answer | undefined;
+
+const OPERATIONS: Readonly<Record<string, 'Update' | 'Apply'>> = { 'application/apply-patch+yaml': 'Apply' };
+
+const PATCHES: Readonly<Record<string, (current: unknown, patch: unknown) => unknown>> = {
+  'application/merge-patch+json': mergePatch,
+  'application/strategic-merge-patch+json': strategicMergePatch,
+  'application/json-patch+json': jsonPatch,
+  'application/apply-patch+yaml': mergePatch,
+};
+
+export function createApi(dependencies: ApiDependencies): Api {
+  const { resources, store, writes, watches, authorize, log, stopping } = dependencies;
+
+  const handlers: Readonly<Record<Verb, Handler>> = {
+    get: (request, target) => ok(representationOf(request, target).one(existing(target))),
+
+    list(request, target) {
+      const { query } = request;
+      const matches = selection(target, query);
+      const page = listPage(store, { resource: target.resource, namespace: scopeOf(target), matches, query });
+      return ok(representationOf(request, target).list(page.items, page.metadata));
+    },
+
+    watch(request, target) {
+      const { query, signal, stream } = request;
+      if (query.get('sendInitialEvents') !== null) throw refuseInitialEvents();
+      const representation = representationOf(request, target);
+      const matches = selection(target, query);
+      watches.start({
+        resource: keyOf(target.resource),
+        matches,
+        representation,
+        from: Number(query.get('resourceVersion') ?? 0) || undefined,
+        timeoutSeconds: Number(query.get('timeoutSeconds') ?? 0),
+        bookmarks: query.get('allowWatchBookmarks') === 'true',
+        signal,
+        ...stream(),
+      });
+      return undefined;
+    },
+
+    async create(request, target) {
+      if (target.subresource === 'token') {
+        return { code: 201, body: requestToken(target, objectBody(request), dependencies) };
+      }
+      if (target.name !== '') throw methodNotAllowed(request.method, request.path);
+      const object = await writes.create(writeRequest(request, target), request.body);
+      return { code: 201, body: representationOf(request, target).one(object) };
+    },
+
+    async update(request, target) {
+      const object = await writes.update(writeRequest(request, target), () => request.body);
+      return ok(representationOf(request, target).one(object));
+    },
+
+    async patch(request, target) {
+      const apply = PATCHES[request.contentType];
+      if (!apply) throw unsupportedMediaType(Object.keys(PATCHES));
+      const operation = OPERATIONS[request.contentType] ?? 'Update';
+      const write = writeRequest(request, target);
+      const isNew = operation === 'Apply' && !find(target);
+      const object = isNew
+        ? await writes.create(write, request.body, operation)
+        : await writes.update(write, (current) => apply(current, request.body), operation);
+      return { code: isNew ? 201 : 200, body: representationOf(request, target).one(object) };
+    },
+
+    async delete(request, target) {
+      const { object, gone } = await writes.remove(writeRequest(request, target), preconditionsOf(request));
+      if (target.resource.kind === 'Namespace' && !isDryRun(request)) void finalize(object.metadata.name);
+      return ok(gone ? deleted(target, object) : (find(target) ?? object));
+    },
+
+    async deletecollection(request, target) {
+      const matches = selection(target, request.query);
+      const items = [...store.list(keyOf(target.resource), scopeOf(target))].filter(matches);
+      for (const { metadata } of items) {
+        const one = { ...target, namespace: metadata.namespace ?? '', name: metadata.name };
+        await writes.remove(writeRequest(request, one), { uid: metadata.uid });
+      }
+      const metadata = { resourceVersion: String(store.revision()) };
+      return ok(representationOf(request, target).list(items, metadata));
+    },
+  };
+
+  function find({ resource, namespace, name }: ResourceTarget): StoredObject | undefined {
+    return store.get(keyOf(resource), namespace, name);
+  }
+
+  function existing(target: ResourceTarget): StoredObject {
+    const object = find(target);
+    if (!object) throw notFound(target.resource, target.name);
+    return object;
+  }
+
+  async function finalize(namespace: string) {
+    try {
+      await finalizeNamespace(namespace, resources, store, writes, stopping);
+    } catch (error) {
+      log(
+        `namespace ${namespace} stays, because its contents cannot be deleted: ${(error as Error).message}`,
+      );
+    }
+  }
+
+  function checkAccess(request: ApiRequest, target: ResourceTarget, verb: Verb) {
+    const { resource, subresource, namespace, name } = target;
+    const plural = subresource === '' ? resource.plural : `${resource.plural}/${subresource}`;
+    const access = { user: request.user, verb, group: resource.group, resource: plural, namespace, name };
+    if (!authorize(access)) throw accessDenied(resource, access);
+  }
+
+  return async (request) => {
+    const { method, path, query } = request;
+    const target = parseTarget(path, resources);
+    if (!target) return { code: method === 'POST' ? 201 : 200, body: withoutTarget(request, dependencies) };
+    if (!isServed(target)) throw unknownPath(method, path);
+    const verb = verbOf(method, target, query);
+    if (!verb) throw methodNotAllowed(method, path);
+    checkAccess(request, target, verb);
+    return handlers[verb](request, target);
+  };
+}
+
+function ok(body: object): Answer {
+  return { code: 200, body };
+}
+
+function isServed({ resource, subresource }: ResourceTarget): boolean {
+  if (subresource === 'token') return resource.plural === 'serviceaccounts';
+  return subresource === '' || (subresource === 'status' && resource.hasStatus);
+}
+
+/** Discovery and reviews. */
+function withoutTarget(request: ApiRequest, dependencies: ApiDependencies): object {
+  const { method, path, user } = request;
+  const answer =
+    method === 'POST'
+      ? answerReview(path, objectBody(request), user, dependencies)
+      : discover(path, dependencies.resources);
+  if (!answer) throw unknownPath(method, path);
+  return answer;
+}
+
+function objectBody({ body }: ApiRequest): JsonObject {
+  if (!isJsonObject(body)) throw badRequest('the body is not an object');
+  return body;
+}
+
+function representationOf({ accept, query }: ApiRequest, { resource }: ResourceTarget): Representation {
+  return createRepresentation(resource, chooseTransform(accept), query);
+}
+
+/** Undefined: all namespaces. */
+function scopeOf({ namespace }: ResourceTarget): string | undefined {
+  return namespace === '' ? undefined : namespace;
+}
+
+function selection(
+  { resource, namespace, name }: ResourceTarget,
+  query: URLSearchParams,
+): Predicate<StoredObject> {
+  const matchesLabels = parseLabelSelector(query.get('labelSelector') ?? '');
+  const matchesFields = parseFieldSelector(query.get('fieldSelector') ?? '', resource);
+  return (object) =>
+    (namespace === '' || object.metadata.namespace === namespace) &&
+    (name === '' || object.metadata.name === name) &&
+    matchesLabels(object.metadata.labels ?? {}) &&
+    matchesFields(object);
+}
+
+function isDryRun({ query, body }: ApiRequest): boolean {
+  const inBody = isJsonObject(body) && body.kind === 'DeleteOptions' ? body.dryRun : undefined;
+  return query.get('dryRun') === 'All' || (Array.isArray(inBody) && inBody.includes('All'));
+}
+
+function writeRequest(request: ApiRequest, target: ResourceTarget): WriteRequest {
+  const { query, user, userAgent, signal, warn } = request;
+  const fieldManager = query.get('fieldManager');
+  return {
+    ...target,
+    user,
+    manager: fieldManager ?? (userAgent.split('/')[0] as string),
+    dryRun: isDryRun(request),
+    options: request.method === 'DELETE' ? deleteOptions(request) : writeOptions(query),
+    signal,
+    warn,
+  };
+}
+
+/** What of the query a review shows. */
+function writeOptions(query: URLSearchParams): Record<string, unknown> {
+  const shown = ['fieldManager', 'fieldValidation'].filter((name) => query.has(name));
+  return {
+    ...Object.fromEntries(shown.map((name) => [name, query.get(name)])),
+    ...(query.has('dryRun') && { dryRun: query.getAll('dryRun') }),
+  };
+}
+
+function deleteOptions({ body, query }: ApiRequest): Record<string, unknown> {
+  const { kind: _kind, apiVersion: _apiVersion, ...given } = isJsonObject(body) ? body : {};
+  return { ...given, ...(query.has('dryRun') && { dryRun: query.getAll('dryRun') }) };
+}
+
+function preconditionsOf({ body }: ApiRequest): Preconditions {
+  return ((isJsonObject(body) ? body.preconditions : undefined) ?? {}) as Preconditions;
+}
+
+function deleted({ resource }: ResourceTarget, { metadata }: StoredObject): Omit<Status, 'code'> {
+  const details = { ...detailsOf(resource, metadata.name), uid: metadata.uid };
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
+}

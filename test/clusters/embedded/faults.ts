@@ -1,0 +1,69 @@
+/** Failures of the API server that a test calls for. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { failure } from './status.ts';
+
+/** A request as a fault sees it. */
+export interface SeenRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly userAgent: string;
+}
+
+export interface Fault {
+  /** Answer with this code instead of serving the request. */
+  readonly status?: number;
+  /** Sent as Retry-After with `status`. */
+  readonly retryAfterSeconds?: number;
+  /** First wait this long, in milliseconds. */
+  readonly delay?: number;
+  /** First wait for this, so that requests can be made to meet. */
+  readonly until?: Promise<unknown>;
+  /** Never answer. */
+  readonly hang?: boolean;
+}
+
+/** What goes wrong with a request, or undefined when nothing does. */
+export type FaultRule = (request: SeenRequest) => Fault | undefined;
+
+export interface FaultRules {
+  /** Returns the function that removes the rule. */
+  add(rule: FaultRule): () => void;
+  /** @throws ApiError when the request is to fail, an AbortError when it hung until the client left */
+  apply(request: SeenRequest, signal: AbortSignal): Promise<void>;
+}
+
+export function createFaultRules(): FaultRules {
+  const rules = new Set<FaultRule>();
+  return {
+    add(rule) {
+      rules.add(rule);
+      return () => rules.delete(rule);
+    },
+    async apply(request, signal) {
+      for (const rule of rules) {
+        const fault = rule(request);
+        if (fault) await commit(fault, signal);
+      }
+    },
+  };
+}
+
+async function commit(fault: Fault, signal: AbortSignal): Promise<void> {
+  await fault.until;
+  if (fault.delay !== undefined) await delay(fault.delay, undefined, { signal });
+  if (fault.hang === true) {
+    await new Promise((_, reject) =>
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+    );
+  }
+  if (fault.status === undefined) return;
+  const details =
+    fault.retryAfterSeconds === undefined ? undefined : { retryAfterSeconds: fault.retryAfterSeconds };
+  throw failure(
+    fault.status,
+    'InternalError',
+    `the embedded cluster was told to fail with ${fault.status}`,
+    details,
+  );
+}

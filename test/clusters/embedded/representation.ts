@@ -1,0 +1,93 @@
+/** How stored objects look on the wire: whole, metadata only, or as rows of a table. */
+import type { StoredObject } from '../kubernetes-object.ts';
+import type { Transform } from './media-types.ts';
+import { apiVersionOf, type Resource } from './resources.ts';
+import { notAcceptable } from './status.ts';
+import { tableOf } from './tables.ts';
+
+export interface ListMetadata {
+  readonly resourceVersion: string;
+  readonly continue?: string;
+  readonly remainingItemCount?: number;
+}
+
+export interface Representation {
+  /** @throws ApiError 406 when the client asked for a list */
+  one(object: StoredObject): object;
+  /** @throws ApiError 406 when the client asked for a single object */
+  list(items: readonly StoredObject[], metadata: ListMetadata): object;
+  /** An object that carries nothing but a resourceVersion. */
+  bookmark(revision: number): object;
+}
+
+export function createRepresentation(
+  resource: Resource,
+  transform: Transform,
+  query: URLSearchParams,
+): Representation {
+  switch (transform) {
+    case 'none':
+      return whole(resource);
+    case 'Table':
+      return table(resource, query.get('includeObject'));
+    default:
+      return metadataOnly(resource, transform);
+  }
+}
+
+function whole(resource: Resource): Representation {
+  const apiVersion = apiVersionOf(resource);
+  return {
+    one: (object) => object,
+    list: (items, metadata) => ({
+      kind: `${resource.kind}List`,
+      apiVersion,
+      metadata,
+      // As the real server: the list says once what its items are.
+      items: items.map(({ kind: _kind, apiVersion: _apiVersion, ...item }) => item),
+    }),
+    bookmark: (revision) => ({ kind: resource.kind, apiVersion, metadata: bookmarkMetadata(revision) }),
+  };
+}
+
+function metadataOnly(resource: Resource, transform: Transform): Representation {
+  const kind = { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1' };
+  return {
+    one(object) {
+      if (transform !== 'PartialObjectMetadata') {
+        throw notAcceptable(
+          `you requested ${transform}, but the requested object is not a list (${resource.kind})`,
+        );
+      }
+      return { ...kind, metadata: object.metadata };
+    },
+    list(items, metadata) {
+      if (transform !== 'PartialObjectMetadataList') {
+        throw notAcceptable(
+          `you requested ${transform}, but the requested object is a list (${resource.kind}List)`,
+        );
+      }
+      return {
+        kind: 'PartialObjectMetadataList',
+        apiVersion: 'meta.k8s.io/v1',
+        metadata,
+        items: items.map((object) => ({ ...kind, metadata: object.metadata })),
+      };
+    },
+    bookmark: (revision) => ({ ...kind, metadata: bookmarkMetadata(revision) }),
+  };
+}
+
+function table(resource: Resource, includeObject: string | null): Representation {
+  return {
+    one: (object) =>
+      tableOf(resource, [object], { resourceVersion: object.metadata.resourceVersion }, includeObject),
+    list: (items, metadata) => tableOf(resource, items, metadata, includeObject),
+    bookmark: (revision) => tableOf(resource, [], { resourceVersion: String(revision) }, includeObject),
+  };
+}
+
+/** Seen on the real server: Go writes the zero time as null. */
+function bookmarkMetadata(revision: number) {
+  return { resourceVersion: String(revision), creationTimestamp: null };
+}

@@ -1,0 +1,212 @@
+/** The HTTPS listener: reads requests, writes answers, and goes away and comes back when told. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { KeyPair } from '../../../src/tls/issue.ts';
+import type { Api } from './api.ts';
+import type { FaultRules } from './faults.ts';
+import { parseTarget, patternOf, verbOf } from './request-info.ts';
+import type { Resource } from './resources.ts';
+import {
+  ApiError,
+  badRequest,
+  internalError,
+  type Status,
+  tooLarge,
+  unsupportedMediaType,
+} from './status.ts';
+import type { TrafficRecorder } from './traffic.ts';
+import type { UserInfo, Users } from './users.ts';
+
+export interface ServerDependencies {
+  readonly certificate: KeyPair;
+  readonly resources: readonly Resource[];
+  readonly api: Api;
+  readonly users: Users;
+  readonly faults: FaultRules;
+  readonly traffic: TrafficRecorder;
+  readonly log: (message: string) => void;
+}
+
+export interface ApiServer {
+  readonly port: number;
+  /** Stops listening and cuts every connection. */
+  goAway(): Promise<void>;
+  /** Listens again on the same port. */
+  comeBack(): Promise<void>;
+}
+
+/** The limit of the real API server (`MaxRequestBodyBytes`). */
+const MAX_BODY_BYTES = 3 * 1024 * 1024;
+
+/** What the real API server shows to anybody, so that load balancers can look. */
+const PUBLIC_PATHS = ['/healthz', '/livez', '/readyz', '/version'];
+
+/** kubectl asks for this schema in protobuf; an empty document says "nothing to check against". */
+const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+
+export async function startServer(dependencies: ServerDependencies): Promise<ApiServer> {
+  const { certificate, api, users, faults, traffic, resources, log } = dependencies;
+
+  const server = createServer(
+    {
+      cert: certificate.certificate,
+      key: certificate.privateKey,
+      // Go clients keep idle connections for 90 s; a server that closes them earlier makes requests fail.
+      keepAliveTimeout: 120_000,
+    },
+    (incoming, outgoing) => void serve(incoming, outgoing),
+  );
+
+  async function serve(incoming: IncomingMessage, outgoing: ServerResponse) {
+    const gone = new AbortController();
+    outgoing.on('close', () => gone.abort());
+    const warnings: string[] = [];
+    try {
+      await answer(incoming, outgoing, gone.signal, warnings);
+    } catch (error) {
+      if (!gone.signal.aborted) sendError(outgoing, error, warnings);
+    }
+  }
+
+  async function answer(
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    signal: AbortSignal,
+    warnings: string[],
+  ): Promise<void> {
+    const method = incoming.method ?? '';
+    const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', 'https://cluster');
+    const userAgent = incoming.headers['user-agent'] ?? '';
+    traffic.connection(incoming.socket, userAgent);
+    await faults.apply({ method, path, query, userAgent }, signal);
+    if (method === 'GET' && sendPlain(path, outgoing)) return;
+    const user = authenticate(incoming, path);
+    record(method, path, query, userAgent, user);
+    const contentType = (incoming.headers['content-type'] ?? '').split(';')[0] as string;
+    const result = await api({
+      method,
+      path,
+      query,
+      accept: incoming.headers.accept,
+      contentType,
+      userAgent,
+      user,
+      body: parseBody(await readBody(incoming), contentType),
+      signal,
+      warn: (text) => warnings.push(text),
+      stream: () => openStream(outgoing),
+    });
+    if (result) send(outgoing, result.code, result.body, warnings);
+  }
+
+  function authenticate(incoming: IncomingMessage, path: string): UserInfo {
+    const { authorization } = incoming.headers;
+    if (PUBLIC_PATHS.includes(path) && authorization === undefined) {
+      return { username: 'system:anonymous', groups: ['system:unauthenticated'] };
+    }
+    return users.authenticate(authorization);
+  }
+
+  function record(method: string, path: string, query: URLSearchParams, userAgent: string, user: UserInfo) {
+    const target = parseTarget(path, resources);
+    const verb = (target && verbOf(method, target, query)) ?? method.toLowerCase();
+    traffic.request({ method, pattern: patternOf(path, target), verb, userAgent, user: user.username });
+  }
+
+  function sendError(outgoing: ServerResponse, error: unknown, warnings: readonly string[]) {
+    const { status } = error instanceof ApiError ? error : unexpected(error as Error);
+    if (status.message?.startsWith('the embedded cluster does not')) log(status.message);
+    send(outgoing, status.code, status, warnings);
+  }
+
+  function unexpected(error: Error): ApiError {
+    log(`a defect of the embedded cluster: ${error.stack}`);
+    return internalError(error.message);
+  }
+
+  function listen(port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, '127.0.0.1', () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    goAway: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+    comeBack: () => listen(port),
+  };
+}
+
+/** Answers that are no JSON; true when this was one. */
+function sendPlain(path: string, outgoing: ServerResponse): boolean {
+  if (path === '/openapi/v2') {
+    outgoing.writeHead(200, { 'content-type': OPENAPI_V2_TYPE }).end();
+    return true;
+  }
+  if (!/^\/(healthz|livez|readyz)$/.test(path)) return false;
+  outgoing.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('ok');
+  return true;
+}
+
+async function readBody(incoming: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    // The rest is read and dropped, so that the client gets to read the answer.
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+  }
+  if (size > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES);
+  return Buffer.concat(chunks);
+}
+
+const JSON_BODY = /^(|application\/json|application\/[a-z-]+\+json|application\/apply-patch\+yaml)$/;
+
+/** Also of a patch said to be YAML: what Helm and kubectl send as such is JSON. */
+function parseBody(body: Buffer, contentType: string): unknown {
+  if (body.length === 0) return undefined;
+  if (!JSON_BODY.test(contentType)) throw unsupportedMediaType(['application/json']);
+  try {
+    return JSON.parse(body.toString());
+  } catch (error) {
+    throw badRequest(`the body is not valid JSON: ${(error as Error).message}`);
+  }
+}
+
+function send(outgoing: ServerResponse, code: number, body: object, warnings: readonly string[]): void {
+  const text = `${JSON.stringify(body)}\n`;
+  const retryAfter = (body as Partial<Status>).details?.retryAfterSeconds;
+  if (warnings.length > 0) outgoing.setHeader('warning', warnings.map(warningHeader));
+  outgoing.writeHead(code, {
+    'audit-id': randomUUID(),
+    'cache-control': 'no-cache, private',
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+  });
+  outgoing.end(text);
+}
+
+/** RFC 7234 §5.5; 299 is "miscellaneous persistent warning", and the agent is unknown. */
+function warningHeader(text: string): string {
+  return `299 - "${text.replaceAll(/[\r\n]+/g, ' ').replaceAll(/["\\]/g, '\\$&')}"`;
+}
+
+function openStream(outgoing: ServerResponse) {
+  outgoing.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
+  // Clients wait for the headers to know that the watch stands.
+  outgoing.flushHeaders();
+  return { write: (line: string) => void outgoing.write(line), end: () => void outgoing.end() };
+}

