@@ -1,0 +1,213 @@
+/** What must hold for every Helm that people have. One file for each version runs these, so that they run side by side. */
+import t, { type Test } from 'tap';
+import { type Lockkeeper, type LockkeeperOptions, startLockkeeper } from '../support/lockkeeper.ts';
+import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
+import { helmEnvironment, type RunResult, start } from '../tools/run.ts';
+
+const CHART = new URL('../fixtures/charts/app', import.meta.url).pathname;
+
+type HelmDriver = 'secret' | 'configmap';
+
+interface World extends Lockkeeper {
+  /** Starts Helm as a user, against `prod`. */
+  helm(
+    args: readonly string[],
+    user?: string,
+  ): { readonly done: Promise<RunResult>; kill(signal: NodeJS.Signals): void };
+}
+
+async function world(
+  t: Test,
+  version: HelmVersion,
+  driver: HelmDriver,
+  options?: LockkeeperOptions,
+): Promise<World> {
+  const lockkeeper = await startLockkeeper(t, options);
+  const { cluster } = lockkeeper;
+  const binary = await helmBinary(version);
+  const kubeconfigs = new Map<string, string>();
+  for (const username of ['alice', 'bob']) {
+    kubeconfigs.set(username, await cluster.kubeconfig({ user: { username }, namespace: 'prod' }));
+  }
+  return {
+    ...lockkeeper,
+    helm: (args, user = 'alice') => {
+      const kubeconfig = kubeconfigs.get(user) ?? '';
+      return start(binary.helm, args, {
+        env: helmEnvironment({ folder: cluster.folder, kubeconfig, driver }),
+      });
+    },
+  };
+}
+
+/** Ends the test if it fails: what comes after would wait for ever. */
+async function succeeds(t: Test, running: { done: Promise<RunResult> }, name: string): Promise<void> {
+  const { code, stderr } = await running.done;
+  if (code !== 0) throw new Error(`${name}, but Helm failed: ${stderr}`);
+  t.pass(name);
+}
+
+/** An upgrade that stays in flight until its hook's Job is completed. Resolves when it is. */
+async function upgradeInFlight({ cluster, helm }: World, release = 'api') {
+  const job = cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
+  const upgrade = helm(['upgrade', release, CHART, '--set', 'hook.pre=true,message=second']);
+  await job;
+  const admin = await cluster.client();
+  return { upgrade, finish: () => admin.completeJob('prod', `${release}-pre`, 'Complete') };
+}
+
+/** Revision and status of each stored revision, as `helm history` shows them. */
+async function history({ helm }: World, release = 'api'): Promise<string[]> {
+  const { stdout } = await helm(['history', release, '--output', 'json']).done;
+  const revisions: { revision: number; status: string }[] = JSON.parse(stdout);
+  return revisions.map(({ revision, status }) => `${revision} ${status}`);
+}
+
+export function tellStories(version: HelmVersion): void {
+  for (const driver of ['secret', 'configmap'] as const) {
+    t.test(
+      `Helm ${version}, driver ${driver}: a rollback beside a running upgrade is held, and goes through by itself`,
+      async (t) => {
+        const w = await world(t, version, driver);
+        await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install needs nobody');
+        const { upgrade, finish } = await upgradeInFlight(w);
+
+        const held = w.logs.line('held');
+        const rollback = w.helm(['rollback', 'api', '1'], 'bob');
+        t.match(await held, {
+          release: 'api',
+          revision: 3,
+          lock: { revision: 2, status: 'pending-upgrade', holder: 'alice' },
+        });
+
+        const freed = w.cluster.waitForWrite(
+          ({ verb, object }) =>
+            verb === 'MODIFIED' &&
+            /v2$/.test(object.metadata.name) &&
+            object.metadata.labels?.status === 'deployed',
+        );
+        const answered = w.cluster.waitForAdmission(
+          (event) => event.phase === 'answered' && event.user === 'bob',
+        );
+        await finish();
+        await succeeds(t, upgrade, 'the upgrade ends as it would have');
+        const write = await freed;
+        const answer = await answered;
+        t.match(answer, { allowed: true });
+        t.ok(
+          answer.phase === 'answered' && answer.answeredAt > write.at,
+          'the rollback was admitted after that write',
+        );
+        await succeeds(t, rollback, 'the rollback goes through');
+        t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed']);
+      },
+    );
+  }
+
+  t.test(
+    `Helm ${version}: longer than one call: Helm is sent away with 429 and comes back by itself (trap 6)`,
+    async (t) => {
+      const w = await world(t, version, 'secret', { config: { holdSeconds: 1, retryAfterSeconds: 1 } });
+      await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
+      const { upgrade, finish } = await upgradeInFlight(w);
+      const sentAway = w.cluster.waitForAdmission(
+        (event) => event.phase === 'answered' && event.code === 429,
+      );
+      const rollback = w.helm(['rollback', 'api', '1'], 'bob');
+      t.match(await sentAway, { retryAfterSeconds: 1, user: 'bob' });
+      await w.logs.line(
+        'held',
+        ({ time }) => time > (w.logs.lines.find(({ msg }) => msg === 'refused')?.time ?? 0),
+      );
+      await finish();
+      await succeeds(t, upgrade, 'the upgrade ends');
+      await succeeds(t, rollback, 'the rollback came back and went through');
+      t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed']);
+    },
+  );
+
+  t.test(
+    `Helm ${version}: no patience: the rollback fails, and says who holds the lock and what to type`,
+    async (t) => {
+      const w = await world(t, version, 'secret', { config: { holdSeconds: 1, maxWaitSeconds: 1 } });
+      await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
+      const { upgrade, finish } = await upgradeInFlight(w);
+      const { code, stderr } = await w.helm(['rollback', 'api', '1'], 'bob').done;
+      t.not(code, 0);
+      t.match(
+        stderr,
+        /admission webhook "gate\.lockkeeper\.dev" denied the request: release prod\/api is locked by revision 2/,
+      );
+      t.match(stderr, /\(pending-upgrade, \d+s, alice\)\. Nothing was changed\. Yours waited for 1s/);
+      t.match(stderr, /helm history api -n prod/);
+      await finish();
+      await succeeds(t, upgrade, 'the upgrade never noticed');
+      t.same(await history(w), ['1 superseded', '2 deployed']);
+    },
+  );
+
+  t.test(
+    `Helm ${version}: two upgrades at the same moment: one is refused in plain words (trap 2)`,
+    async (t) => {
+      const w = await world(t, version, 'secret');
+      await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
+      const results = await raceOf(w);
+      const [winner] = results.filter(({ code }) => code === 0);
+      const [loser] = results.filter(({ code }) => code !== 0);
+      t.ok(winner, 'one wins');
+      t.match(
+        loser?.stderr ?? '',
+        /another deploy started at the same moment and was first\. It is working on revision 2/,
+      );
+      t.same(await history(w), ['1 superseded', '2 deployed']);
+    },
+  );
+
+  t.test(
+    `Helm ${version}: a pending revision that a rollback left behind locks nothing (trap 3)`,
+    async (t) => {
+      const w = await world(t, version, 'secret');
+      await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
+      const { upgrade } = await upgradeInFlight(w);
+      upgrade.kill('SIGKILL');
+      await upgrade.done;
+      // The old habit, on a cluster without a gate: a rollback right over the dead upgrade.
+      await w.removeWebhook();
+      await succeeds(t, w.helm(['rollback', 'api', '1']), 'the rollback repairs it');
+      t.same(
+        await history(w),
+        ['1 superseded', '2 pending-upgrade', '3 deployed'],
+        'revision 2 is pending for ever',
+      );
+
+      await w.installWebhook();
+      await succeeds(t, w.helm(['upgrade', 'api', CHART]), 'an upgrade is not held');
+      await succeeds(t, w.helm(['rollback', 'api', '3']), 'a rollback is not held');
+      t.notOk(w.logs.messages().includes('held'));
+      t.same(await history(w), [
+        '1 superseded',
+        '2 pending-upgrade',
+        '3 superseded',
+        '4 superseded',
+        '5 deployed',
+      ]);
+    },
+  );
+}
+
+/** Two upgrades that both found revision 1 before either created revision 2. */
+async function raceOf({ cluster, helm }: World): Promise<RunResult[]> {
+  const bothAsk = Promise.withResolvers<void>();
+  let creations = 0;
+  const stopMeeting = cluster.faults.failRequests(({ method, path }) => {
+    if (method !== 'POST' || !path.endsWith('/secrets')) return undefined;
+    creations += 1;
+    if (creations === 2) bothAsk.resolve();
+    return { until: bothAsk.promise };
+  });
+  const args = ['upgrade', 'api', CHART, '--set', 'message=second'];
+  const racers = [helm(args, 'alice'), helm(args, 'bob')];
+  await bothAsk.promise;
+  stopMeeting();
+  return Promise.all(racers.map(({ done }) => done));
+}

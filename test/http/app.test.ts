@@ -1,0 +1,300 @@
+/** The HTTPS listener, asked over real HTTPS: what an API server, a probe and a stranger get. */
+import { request as httpsRequest } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import t, { type Test } from 'tap';
+import { Agent } from 'undici';
+import type { Verdict } from '../../src/gate/admission-review.ts';
+import type { Call, Gate } from '../../src/gate/hold.ts';
+import { parseDuration } from '../../src/http/admission.ts';
+import { buildApp, buildProbes } from '../../src/http/app.ts';
+import { issueAuthority, issueServingCertificate, type KeyPair } from '../../src/tls/issue.ts';
+import { deployReview, fixture } from '../fixtures/reviews.ts';
+import { testLog } from '../support/log.ts';
+
+const now = new Date();
+const authority: KeyPair = await issueAuthority({ commonName: 'test', validDays: 1, now });
+const tls: KeyPair = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], validDays: 1, now });
+
+/** A gate that answers what it is told to, and keeps the calls. */
+function fakeGate(answer: (call: Call) => Promise<Verdict>): Gate & { calls: Call[]; closed: () => boolean } {
+  const calls: Call[] = [];
+  let closed = false;
+  return {
+    calls,
+    closed: () => closed,
+    review: (_review, call) => {
+      calls.push(call);
+      return answer(call);
+    },
+    close: () => {
+      closed = true;
+    },
+  };
+}
+
+const allowing = () => fakeGate(async () => ({ allowed: true, warnings: [] }));
+
+async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = []) {
+  const logs = testLog();
+  const readiness = { reasons: () => reasons };
+  const app = buildApp({ tls, gate, readiness, log: logs.log });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const dispatcher = new Agent({ connect: { ca: authority.certificate }, allowH2: false });
+  t.teardown(() => Promise.all([app.close(), dispatcher.close()]));
+  const { port } = app.server.address() as AddressInfo;
+  const origin = `https://127.0.0.1:${port}`;
+
+  async function send(
+    method: 'GET' | 'POST',
+    path: string,
+    body?: string | object,
+    contentType = 'application/json',
+  ) {
+    const response = await dispatcher.request({
+      origin,
+      path,
+      method,
+      headers: body === undefined ? {} : { 'content-type': contentType },
+      body: typeof body === 'object' ? JSON.stringify(body) : (body ?? null),
+    });
+    const answer = await response.body.text();
+    const json = String(response.headers['content-type']).includes('json');
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      body: json ? JSON.parse(answer) : answer,
+    };
+  }
+  return { app, gate, logs, port, send };
+}
+
+t.test('a review is answered as a review, with its uid', async (t) => {
+  const { send } = await serve(t);
+  const review = fixture('helm4.1.4-upgrade-create-pending-upgrade');
+  const { status, headers, body } = await send('POST', '/admission?timeout=15s', review);
+  t.equal(status, 200);
+  t.match(headers['content-type'], 'application/json');
+  t.same(body, {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    response: { uid: '900e944d-3078-4208-b696-55ec1c4e8dda', allowed: true },
+  });
+});
+
+t.test('trap 18: the connection is kept for longer than the 90 s of an API server', async (t) => {
+  const { send, app } = await serve(t);
+  const { headers } = await send('POST', '/admission', deployReview());
+  t.equal(headers.connection, 'keep-alive');
+  t.equal(headers['keep-alive'], 'timeout=120');
+  t.ok(app.server.keepAliveTimeout > 90_000);
+});
+
+t.test('trap 18: the gate is told how long the API server waits', async (t) => {
+  const gate = allowing();
+  const { send } = await serve(t, gate);
+  for (const [query, timeoutMs] of [
+    ['?timeout=15s', 15_000],
+    ['?timeout=30s', 30_000],
+    ['', undefined],
+    ['?timeout=soon', undefined],
+    ['?timeout=1s&timeout=2s', undefined],
+  ] as const) {
+    t.equal((await send('POST', `/admission${query}`, deployReview())).status, 200);
+    t.equal(gate.calls.at(-1)?.timeoutMs, timeoutMs, query);
+  }
+});
+
+t.test('durations as Go writes them', async (t) => {
+  for (const [duration, ms] of [
+    ['15s', 15_000],
+    ['1m30s', 90_000],
+    ['1h0m0s', 3_600_000],
+    ['500ms', 500],
+    ['1.5s', 1_500],
+    ['15', undefined],
+    ['', undefined],
+    ['-1s', undefined],
+    [15, undefined],
+  ] as const) {
+    t.equal(parseDuration(duration), ms, String(duration));
+  }
+});
+
+t.test('trap 17: bodies of up to 7 MiB are read', async (t) => {
+  const { send } = await serve(t);
+  const payload = (bytes: number) => deployReview({ payload: 'x'.repeat(bytes) });
+  const overhead = JSON.stringify(payload(0)).length;
+  t.equal((await send('POST', '/admission', payload(7 * 1024 * 1024 - overhead))).status, 200);
+  const { status, body } = await send('POST', '/admission', payload(7 * 1024 * 1024 - overhead + 1));
+  t.equal(status, 413);
+  t.match(body, { title: 'Payload Too Large', status: 413, detail: 'Request body is too large' });
+});
+
+t.test('nonsense is refused in words, as a problem', async (t) => {
+  const { send } = await serve(t);
+  for (const [name, body, contentType, status, detail] of [
+    ['no JSON', '{', 'application/json', 400, /JSON/],
+    ['nothing', '', 'application/json', 400, /Body cannot be empty/],
+    ['a number', '7', 'application/json', 400, /the body must be object/],
+    ['an empty object', {}, 'application/json', 400, /required properties apiVersion, kind, request/],
+    ['a form', 'a=b', 'application/x-www-form-urlencoded', 415, /Unsupported Media Type/],
+    ['protobuf', 'k8s\0', 'application/vnd.kubernetes.protobuf', 415, /Unsupported Media Type/],
+  ] as const) {
+    const answer = await send('POST', '/admission', body, contentType);
+    t.equal(answer.status, status, name);
+    t.match(answer.headers['content-type'], 'application/problem+json', name);
+    t.match(answer.body, { type: 'about:blank', status, detail }, name);
+  }
+  t.match(await send('GET', '/admission'), { status: 404, body: { detail: 'there is no GET /admission' } });
+  t.match(await send('POST', '/elsewhere?x=1', {}), {
+    status: 404,
+    body: { detail: 'there is no POST /elsewhere' },
+  });
+});
+
+t.test('a malformed review that has a uid is denied as a review', async (t) => {
+  const { send } = await serve(t);
+  const { status, body } = await send('POST', '/admission', {
+    ...deployReview({ reviewUid: 'r-1' }),
+    kind: 'X',
+  });
+  t.equal(status, 200);
+  t.match(body, {
+    response: {
+      uid: 'r-1',
+      allowed: false,
+      status: { code: 400, reason: 'BadRequest', message: /kind must be/ },
+    },
+  });
+});
+
+t.test('a Secret with a key named __proto__ or constructor is a Secret like any other', async (t) => {
+  const { send } = await serve(t);
+  const review = JSON.stringify(deployReview()).replace(
+    '"data":{',
+    '"data":{"__proto__":"eA==","constructor":{"prototype":1},',
+  );
+  t.match(await send('POST', '/admission', review), { status: 200, body: { response: { allowed: true } } });
+});
+
+t.test('the cluster cannot be read: 500, so that failurePolicy alone decides', async (t) => {
+  const gate = fakeGate(async () => {
+    throw new Error('GET /api/v1/…: 503 etcd is down');
+  });
+  const { send } = await serve(t, gate);
+  t.match(await send('POST', '/admission', deployReview()), {
+    status: 500,
+    body: { status: 500, detail: 'lockkeeper cannot read release records: GET /api/v1/…: 503 etcd is down' },
+  });
+});
+
+t.test('the API server hangs up in mid-hold: the gate is told', async (t) => {
+  const called = Promise.withResolvers<Call>();
+  const gate = fakeGate((call) => {
+    called.resolve(call);
+    return new Promise((_, reject) =>
+      call.signal.addEventListener('abort', () => reject(call.signal.reason)),
+    );
+  });
+  const { port, logs } = await serve(t, gate);
+  const outgoing = httpsRequest({
+    port,
+    host: '127.0.0.1',
+    ca: authority.certificate,
+    path: '/admission?timeout=15s',
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+  });
+  outgoing.on('error', () => {});
+  outgoing.end(JSON.stringify(deployReview()));
+  const { signal } = await called.promise;
+  t.notOk(signal.aborted);
+  const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
+  outgoing.destroy();
+  await aborted;
+  t.match(signal.reason, { message: 'the caller hung up' });
+  t.notOk(logs.messages().includes('a request failed'), 'which is no failure of ours');
+});
+
+t.test('an answered call is not taken for a hang-up', async (t) => {
+  const gate = allowing();
+  const { app, send } = await serve(t, gate);
+  await send('POST', '/admission', deployReview());
+  await app.close();
+  t.notOk(gate.calls[0]?.signal.aborted);
+});
+
+t.test('closing sends every held call away, answers it, and drops its connection', async (t) => {
+  const held = Promise.withResolvers<Verdict>();
+  const arrived = Promise.withResolvers<void>();
+  const gate = fakeGate(() => {
+    arrived.resolve();
+    return held.promise;
+  });
+  const close = gate.close;
+  gate.close = () => {
+    close();
+    held.resolve({ allowed: false, denial: { code: 429, message: 'later', retryAfterSeconds: 1 } });
+  };
+  const { app, send } = await serve(t, gate);
+  const answer = send('POST', '/admission', deployReview());
+  await arrived.promise;
+  await app.close();
+  t.ok(gate.closed());
+  t.match(await answer, {
+    status: 200,
+    headers: { connection: 'close' },
+    body: { response: { allowed: false, status: { code: 429 } } },
+  });
+});
+
+t.test('probes, over HTTPS and over HTTP', async (t) => {
+  const reasons: string[] = [];
+  const { send } = await serve(t, allowing(), reasons);
+  const probes = buildProbes({ readiness: { reasons: () => reasons }, log: testLog().log });
+  t.teardown(() => probes.close());
+  const asks: [string, (path: string) => Promise<{ status: number; body: unknown }>][] = [
+    ['HTTPS', (path) => send('GET', path)],
+    [
+      'HTTP',
+      async (path) => {
+        const { statusCode, body } = await probes.inject(path);
+        return { status: statusCode, body };
+      },
+    ],
+  ];
+  for (const [name, get] of asks) {
+    reasons.length = 0;
+    t.match(await get('/livez'), { status: 200, body: 'ok\n' }, name);
+    t.match(await get('/readyz'), { status: 200, body: 'ok\n' }, name);
+    reasons.push('shutting down', 'not listed yet');
+    t.match(await get('/livez'), { status: 200, body: 'ok\n' }, `${name}: not ready is not dead`);
+    t.match(
+      await get('/readyz'),
+      { status: 503, body: 'not ready: shutting down\nnot ready: not listed yet\n' },
+      name,
+    );
+    t.match(await get('/metricz'), { status: 404 }, name);
+  }
+});
+
+t.test('a failure that nobody foresaw is a problem and a log line', async (t) => {
+  const logs = testLog();
+  const readiness = {
+    reasons: (): string[] => {
+      throw new Error('unforeseen');
+    },
+  };
+  const probes = buildProbes({ readiness, log: logs.log });
+  t.teardown(() => probes.close());
+  t.equal((await probes.inject('/readyz')).statusCode, 500);
+  t.match(logs.lines, [{ level: 50, msg: 'a request failed', err: { message: 'unforeseen' } }]);
+});
+
+t.test('plain HTTP on the HTTPS port is turned down, and the next call is served', async (t) => {
+  const { port, send } = await serve(t);
+  const plain = new Agent();
+  t.teardown(() => plain.close());
+  await t.rejects(plain.request({ origin: `http://127.0.0.1:${port}`, path: '/livez', method: 'GET' }));
+  t.equal((await send('GET', '/livez')).status, 200);
+});

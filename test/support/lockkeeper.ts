@@ -1,0 +1,87 @@
+/** Lockkeeper in this process, on the embedded cluster, called by it over HTTPS as in life. */
+import { KubeConfig } from '@kubernetes/client-node';
+import type { Test } from 'tap';
+import { systemClock } from '../../src/clock.ts';
+import { type Config, readConfig } from '../../src/config.ts';
+import { type Service, startService } from '../../src/service.ts';
+import { issueAuthority, issueServingCertificate } from '../../src/tls/issue.ts';
+import {
+  type EmbeddedCluster,
+  type EmbeddedClusterOptions,
+  startEmbeddedCluster,
+} from '../clusters/embedded/cluster.ts';
+import { GATE_WEBHOOKS_PATH, type GateWebhookOptions, gateWebhook } from './gate-webhook.ts';
+import { type TestLog, testLog } from './log.ts';
+
+export interface LockkeeperOptions
+  extends Partial<Pick<GateWebhookOptions, 'timeoutSeconds' | 'failurePolicy'>> {
+  readonly config?: Partial<Config>;
+  readonly cluster?: EmbeddedClusterOptions;
+}
+
+export interface Lockkeeper {
+  readonly cluster: EmbeddedCluster;
+  readonly service: Service;
+  readonly url: string;
+  /** PEM of the authority that signed the service's certificate. */
+  readonly caCertificate: string;
+  readonly logs: TestLog;
+  /** Has the cluster ask Lockkeeper, and no more. */
+  installWebhook(): Promise<void>;
+  removeWebhook(): Promise<void>;
+}
+
+/** Starts both, has the cluster ask Lockkeeper, and ends both with the test. */
+export async function startLockkeeper(t: Test, options: LockkeeperOptions = {}): Promise<Lockkeeper> {
+  const cluster = await startEmbeddedCluster(options.cluster);
+  t.teardown(() => cluster.stop());
+  const { service, caCertificate, logs } = await startServiceOn(t, cluster, options.config);
+  const url = `https://127.0.0.1:${service.port}`;
+
+  const admin = await cluster.client();
+  const lockkeeper = {
+    cluster,
+    service,
+    url,
+    caCertificate,
+    logs,
+    installWebhook: async () => {
+      await admin.create(GATE_WEBHOOKS_PATH, gateWebhook({ url, caCertificate, ...options }));
+    },
+    removeWebhook: () => admin.remove(`${GATE_WEBHOOKS_PATH}/lockkeeper`),
+  };
+  await admin.createNamespace('prod');
+  await lockkeeper.installWebhook();
+  return lockkeeper;
+}
+
+/** The service alone, on a cluster that runs already. Resolves when it has listed the pending releases. */
+export async function startServiceOn(t: Test, cluster: EmbeddedCluster, changes: Partial<Config> = {}) {
+  const now = new Date();
+  const authority = await issueAuthority({ commonName: 'lockkeeper test', validDays: 1, now });
+  const tls = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], validDays: 1, now });
+  const logs = testLog();
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromFile(await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
+  const defaults = readConfig({ LOCKKEEPER_TLS_CERT_FILE: 'unused', LOCKKEEPER_TLS_KEY_FILE: 'unused' });
+  const service = await startService({
+    config: {
+      ...defaults,
+      host: '127.0.0.1',
+      port: 0,
+      metricsPort: 0,
+      drivers: ['secrets', 'configmaps'],
+      ...changes,
+    },
+    tls,
+    kubeConfig,
+    clock: systemClock,
+    random: Math.random,
+    log: logs.log,
+  });
+  t.teardown(() => service.close());
+  for (const driver of changes.drivers ?? ['secrets', 'configmaps']) {
+    await logs.line('listed', ({ resource }) => resource === driver);
+  }
+  return { service, caCertificate: authority.certificate, logs };
+}
