@@ -64,9 +64,16 @@ export async function connect(kubeConfig: KubeConfig, now: () => number): Promis
 
   return {
     server: cluster.server.replace(/\/+$/, ''),
-    // A connection that the server closed while it was idle is no failure: read again on another one.
+    // A connection that the server closed while it was idle is no failure: read again, on another one.
     requests: pool.compose(
-      interceptors.retry({ methods: ['GET'], maxRetries: 2, minTimeout: 50, maxTimeout: 200 }),
+      interceptors.retry({
+        methods: ['GET'],
+        statusCodes: [429, 502, 503, 504],
+        maxRetries: 2,
+        minTimeout: 50,
+        maxTimeout: 200,
+        throwOnError: false,
+      }),
     ),
     watches,
     async authorization() {

@@ -58,7 +58,7 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
     for await (const { type, metadata } of client.watch(resource, query, signal)) {
       lastEventAt = clock.now();
       failures = 0;
-      resourceVersion = metadata.resourceVersion ?? resourceVersion;
+      resourceVersion = metadata.resourceVersion;
       if (type !== 'BOOKMARK') onEvent(type, metadata);
     }
   }

@@ -1,0 +1,277 @@
+/** Requests to the API server: metadata only, few connections, and errors that say what was asked. */
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { KubeConfig } from '@kubernetes/client-node';
+import t, { type Test } from 'tap';
+import { createKubernetesClient, type WatchEvent } from '../../src/kubernetes/client.ts';
+import { type Connection, connect } from '../../src/kubernetes/connection.ts';
+import { issueAuthority, issueServingCertificate } from '../../src/tls/issue.ts';
+import { startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
+import { record } from '../support/records.ts';
+
+const never = new AbortController().signal;
+const now = () => performance.now();
+
+/** What a promise rejects with. */
+function failure(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => 'no failure',
+    (error: unknown) => error,
+  );
+}
+
+async function connectTo(t: Test, kubeconfig: string): Promise<Connection> {
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromFile(kubeconfig);
+  const connection = await connect(kubeConfig, now);
+  t.teardown(() => connection.close());
+  return connection;
+}
+
+async function embedded(t: Test) {
+  const cluster = await startEmbeddedCluster();
+  t.teardown(() => cluster.stop());
+  const admin = await cluster.client();
+  await admin.createNamespace('prod');
+  const connection = await connectTo(t, await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
+  return { cluster, admin, client: createKubernetesClient(connection) };
+}
+
+t.test('trap 21: what is read is metadata, never the payload', async (t) => {
+  const { cluster, admin, client } = await embedded(t);
+  const asked: string[] = [];
+  cluster.faults.failRequests(({ userAgent, path }) => {
+    if (userAgent === 'lockkeeper') asked.push(path);
+    return undefined;
+  });
+  await admin.create(
+    '/api/v1/namespaces/prod/secrets',
+    record('api', 1, 'deployed', { payload: 'top-secret' }),
+  );
+
+  const one = await client.get('secrets', 'prod', 'sh.helm.release.v1.api.v1', never);
+  t.match(one, {
+    name: 'sh.helm.release.v1.api.v1',
+    namespace: 'prod',
+    uid: String,
+    creationTimestamp: String,
+    labels: { owner: 'helm', name: 'api', status: 'deployed', version: '1' },
+  });
+  const list = await client.list('secrets', { namespace: 'prod', labelSelector: 'owner=helm' }, never);
+  t.equal(list.items.length, 1);
+  t.match(list.resourceVersion, /^\d+$/);
+  t.notMatch(JSON.stringify([one, list]), new RegExp(`top-secret|${btoa('top-secret')}`));
+  t.same(asked, [
+    '/api/v1/namespaces/prod/secrets/sh.helm.release.v1.api.v1',
+    '/api/v1/namespaces/prod/secrets',
+  ]);
+  t.equal(await client.get('secrets', 'prod', 'nobody', never), undefined, 'nothing there is no error');
+});
+
+t.test('a long list is read in pages', async (t) => {
+  const { cluster, client } = await embedded(t);
+  cluster.seed(Array.from({ length: 1_201 }, (_, index) => record('api', index + 1, 'superseded')));
+  const { items } = await client.list('secrets', { labelSelector: 'owner=helm,name=api' }, never);
+  t.equal(items.length, 1_201);
+  t.equal(
+    cluster.traffic.countRequests(({ verb, userAgent }) => verb === 'list' && userAgent === 'lockkeeper'),
+    3,
+  );
+});
+
+t.test('a watch delivers changes and bookmarks until it is ended', async (t) => {
+  const { cluster, admin, client } = await embedded(t);
+  const { resourceVersion } = await client.list('secrets', { labelSelector: 'owner=helm' }, never);
+  const ending = new AbortController();
+  const query = { labelSelector: 'owner=helm,status=pending-upgrade', resourceVersion, timeoutSeconds: 60 };
+  const events: WatchEvent[] = [];
+  const watching = (async () => {
+    for await (const event of client.watch('secrets', query, ending.signal)) {
+      events.push(event);
+      if (events.length === 3) ending.abort();
+    }
+  })();
+  const ended = failure(watching);
+  const path = '/api/v1/namespaces/prod/secrets';
+  await admin.create(path, record('api', 1, 'pending-upgrade', { payload: 'top-secret' }));
+  await admin.patch(`${path}/sh.helm.release.v1.api.v1`, { metadata: { annotations: { a: 'b' } } });
+  await admin.patch(`${path}/sh.helm.release.v1.api.v1`, { metadata: { labels: { status: 'deployed' } } });
+  t.match(await ended, { name: 'AbortError' });
+  t.match(events, [
+    { type: 'ADDED', metadata: { name: 'sh.helm.release.v1.api.v1' } },
+    { type: 'MODIFIED' },
+    { type: 'DELETED', metadata: { name: 'sh.helm.release.v1.api.v1' } },
+  ]);
+  t.notMatch(JSON.stringify(events), new RegExp(btoa('top-secret')));
+  t.equal(cluster.traffic.connectionsOpened().get('lockkeeper'), 2, 'one for requests, one for the watch');
+});
+
+t.test('errors say what was asked, and what the API server said', async (t) => {
+  const { cluster, client } = await embedded(t);
+  cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { status: 403 } : undefined));
+  const why = 'the embedded cluster was told to fail with 403';
+  await t.rejects(client.get('secrets', 'prod', 'x', never), {
+    name: 'KubernetesError',
+    status: 403,
+    message: `GET /api/v1/namespaces/prod/secrets/x: 403 ${why}`,
+  });
+  t.match(await failure(client.list('secrets', { labelSelector: 'a=b' }, never)), { status: 403 });
+  const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
+  t.match(await failure(client.watch('secrets', query, never).next()), { status: 403 });
+});
+
+t.test('a failure that passes is not seen: the read is made again', async (t) => {
+  const { cluster, client } = await embedded(t);
+  for (const status of [429, 502, 503, 504]) {
+    let failures = 2;
+    const mend = cluster.faults.failRequests(({ userAgent }) => {
+      if (userAgent !== 'lockkeeper' || failures === 0) return undefined;
+      failures -= 1;
+      return { status };
+    });
+    t.equal(await client.get('secrets', 'prod', 'x', never), undefined, `${status}, twice`);
+    mend();
+  }
+  cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { status: 503 } : undefined));
+  t.match(
+    await failure(client.get('secrets', 'prod', 'x', never)),
+    { status: 503 },
+    'one that stays is an error',
+  );
+});
+
+t.test('an idle connection that the API server closed is replaced unseen', async (t) => {
+  const { cluster, client } = await embedded(t);
+  await client.get('secrets', 'prod', 'x', never);
+  await cluster.faults.goAway();
+  t.match(await failure(client.get('secrets', 'prod', 'x', never)), { code: 'ECONNREFUSED' });
+  await cluster.faults.comeBack();
+  t.equal(await client.get('secrets', 'prod', 'x', never), undefined);
+});
+
+t.test('a caller that leaves takes its read along', async (t) => {
+  const { cluster, client } = await embedded(t);
+  cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { hang: true } : undefined));
+  const leaving = new AbortController();
+  const read = client.get('secrets', 'prod', 'x', leaving.signal);
+  leaving.abort(new Error('left'));
+  t.match(await failure(read), { message: 'left' });
+});
+
+/** Something that is not an API server, or not a good one. */
+async function impostor(t: Test, status: number, body: string): Promise<Connection> {
+  const at = { validDays: 1, now: new Date() };
+  const authority = await issueAuthority({ commonName: 'impostor', ...at });
+  const pair = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], ...at });
+  const server = createServer({ cert: pair.certificate, key: pair.privateKey }, (_request, response) => {
+    response.writeHead(status).end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close().closeAllConnections());
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromString(
+    JSON.stringify(
+      kubeconfigOf({
+        server: `https://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+        'certificate-authority-data': Buffer.from(authority.certificate).toString('base64'),
+      }),
+    ),
+  );
+  const connection = await connect(kubeConfig, now);
+  t.teardown(() => connection.close());
+  return connection;
+}
+
+function kubeconfigOf(cluster: object, user: object = { token: 't' }) {
+  return {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'c',
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+    clusters: [{ name: 'c', cluster }],
+    users: [{ name: 'u', user }],
+  };
+}
+
+t.test('answers that are not those of an API server', async (t) => {
+  const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
+  const html = createKubernetesClient(await impostor(t, 500, '<html>a proxy fell over</html>'));
+  t.match(await failure(html.get('secrets', 'prod', 'x', never)), {
+    message: /500 <html>a proxy fell over<\/html>/,
+  });
+  const json = createKubernetesClient(await impostor(t, 500, '{"error":"other words"}'));
+  await t.rejects(json.get('secrets', 'prod', 'x', never), { message: /500 \{"error":"other words"\}/ });
+  const silent = createKubernetesClient(await impostor(t, 500, ''));
+  t.match(await failure(silent.get('secrets', 'prod', 'x', never)), { message: /secrets\/x: 500$/ });
+  const long = createKubernetesClient(await impostor(t, 500, 'x'.repeat(100_000)));
+  const { message } = await long.get('secrets', 'prod', 'x', never).then(
+    () => ({ message: '' }),
+    (error: Error) => error,
+  );
+  t.ok(message.length < 1_200, 'a long text is cut');
+  const html200 = createKubernetesClient(await impostor(t, 200, '<html>log in here</html>'));
+  await t.rejects(html200.get('secrets', 'prod', 'x', never), SyntaxError);
+  const bare = createKubernetesClient(await impostor(t, 200, '{"metadata":{},"items":[]}'));
+  t.same(await bare.list('secrets', { labelSelector: 'a=b' }, never), { items: [], resourceVersion: '' });
+  const gone = createKubernetesClient(
+    await impostor(t, 200, '{"type":"ERROR","object":{"code":410,"message":"too old"}}\n'),
+  );
+  t.match(await failure(gone.watch('secrets', query, never).next()), { status: 410, message: /410 too old/ });
+  const odd = createKubernetesClient(await impostor(t, 200, '{"type":"ERROR","object":{}}\n'));
+  t.match(await failure(odd.watch('secrets', query, never).next()), { status: 0 });
+});
+
+t.test('kubeconfigs that can not be used are refused in words', async (t) => {
+  const server = 'https://127.0.0.1:1';
+  for (const [name, config, message] of [
+    [
+      'no context',
+      { ...kubeconfigOf({ server }), 'current-context': 'other' },
+      /no current context that names a cluster/,
+    ],
+    [
+      'plain HTTP',
+      kubeconfigOf({ server: 'http://localhost:8080' }),
+      /at http:\/\/localhost:8080, but must be at https/,
+    ],
+    [
+      'a proxy',
+      kubeconfigOf({ server, 'proxy-url': 'http://proxy:3128' }),
+      /proxy-url in the kubeconfig is not supported/,
+    ],
+  ] as const) {
+    const kubeConfig = new KubeConfig();
+    kubeConfig.loadFromString(JSON.stringify(config));
+    await t.rejects(connect(kubeConfig, now), { message }, name);
+  }
+});
+
+t.test('credentials', async (t) => {
+  const basic = new KubeConfig();
+  basic.loadFromString(
+    JSON.stringify(kubeconfigOf({ server: 'https://127.0.0.1:1' }, { username: 'a', password: 'b' })),
+  );
+  const connection = await connect(basic, now);
+  t.teardown(() => connection.close());
+  t.same(await connection.authorization(), { authorization: 'Basic YTpi' });
+
+  const nobody = new KubeConfig();
+  nobody.loadFromString(JSON.stringify({ ...kubeconfigOf({ server: 'https://127.0.0.1:1' }), users: [] }));
+  const anonymous = await connect(nobody, now);
+  t.teardown(() => anonymous.close());
+  t.same(await anonymous.authorization(), {}, 'no user, no headers');
+
+  let time = 0;
+  let token = 'first';
+  const rotating = new KubeConfig();
+  rotating.loadFromString(JSON.stringify(kubeconfigOf({ server: 'https://127.0.0.1:1' }, {})));
+  rotating.applyToHTTPSOptions = async (options) => {
+    options.headers = { Authorization: `Bearer ${token}` };
+  };
+  const rotated = await connect(rotating, () => time);
+  t.teardown(() => rotated.close());
+  token = 'second';
+  t.same(await rotated.authorization(), { authorization: 'Bearer first' }, 'a token is used for 10 s');
+  time += 10_001;
+  t.same(await rotated.authorization(), { authorization: 'Bearer second' }, 'then it is read again');
+});
