@@ -45,9 +45,21 @@ function oneOf(values: readonly string[], value: string) {
   return Type.String({ enum: values, default: value, description: `one of ${values.join(', ')}` });
 }
 
-function text(value: string, description: string) {
-  return Type.String({ minLength: 1, default: value, description });
+function matching(pattern: string, description: string, value: string) {
+  return Type.String({ pattern, default: value, description });
 }
+
+/** Anything but nothing, which counts as unset. */
+function text(value: string) {
+  return Type.String({ default: value });
+}
+
+/** DNS-1123, as Kubernetes checks the names of its objects: a label, and labels joined by dots. */
+const LABEL = '[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?';
+const SUBDOMAIN = `${LABEL}(\\.${LABEL})*`;
+
+/** An IPv6 address has two colons at least; `0.0.0.0:8443` and `localhost:8443` have one. */
+const ADDRESS = '[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*';
 
 const DRIVER_LIST = `^(${DRIVERS.join('|')})(\\s*,\\s*(${DRIVERS.join('|')}))*$`;
 
@@ -60,26 +72,22 @@ const HOUR = 3_600;
 const DAY = 86_400;
 
 const Environment = Type.Object({
-  LOCKKEEPER_HOST: text('0.0.0.0', 'an address to listen on'),
+  LOCKKEEPER_HOST: matching(`^(${ADDRESS})$`, 'an IP address or a host name, without a port', '0.0.0.0'),
   LOCKKEEPER_PORT: port(8443),
   LOCKKEEPER_METRICS_PORT: port(9090),
-  LOCKKEEPER_TLS_CERT_FILE: Type.String({ default: '' }),
-  LOCKKEEPER_TLS_KEY_FILE: Type.String({ default: '' }),
-  LOCKKEEPER_TLS_SECRET: text('lockkeeper-ca', 'the name of a Secret'),
-  LOCKKEEPER_SERVICE_NAME: text('lockkeeper', 'the name of a Service'),
-  LOCKKEEPER_WEBHOOK_CONFIGURATION: Type.String({ default: 'lockkeeper' }),
-  POD_NAMESPACE: text('lockkeeper', 'the name of a namespace'),
+  LOCKKEEPER_TLS_CERT_FILE: text(''),
+  LOCKKEEPER_TLS_KEY_FILE: text(''),
+  LOCKKEEPER_TLS_SECRET: matching(`^${SUBDOMAIN}$`, 'the name of a Secret', 'lockkeeper-ca'),
+  LOCKKEEPER_SERVICE_NAME: matching(`^${LABEL}$`, 'the name of a Service', 'lockkeeper'),
+  LOCKKEEPER_WEBHOOK_CONFIGURATION: text('lockkeeper'),
+  POD_NAMESPACE: matching(`^${LABEL}$`, 'the name of a namespace', 'lockkeeper'),
   LOCKKEEPER_HOLD_SECONDS: wholeNumber('seconds', 0, MAX_HOLD_SECONDS, 10),
   LOCKKEEPER_RETRY_AFTER_SECONDS: wholeNumber('seconds', 1, HOUR, 20),
   LOCKKEEPER_MAX_WAIT_SECONDS: wholeNumber('seconds', 0, DAY, 300),
   LOCKKEEPER_MAX_HELD: wholeNumber('calls', 0, 10_000, 20),
   LOCKKEEPER_STALE_AFTER_SECONDS: wholeNumber('seconds', 1, 365 * DAY, 900),
   LOCKKEEPER_AUTO_CLEAR: oneOf(AUTO_CLEAR, 'dead-holder'),
-  LOCKKEEPER_DRIVERS: Type.String({
-    pattern: DRIVER_LIST,
-    default: 'secrets',
-    description: 'secrets, configmaps or both, separated by a comma',
-  }),
+  LOCKKEEPER_DRIVERS: matching(DRIVER_LIST, 'secrets, configmaps or both, separated by a comma', 'secrets'),
   LOCKKEEPER_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
 });
 
@@ -96,13 +104,14 @@ function isServiceLink(name: string, value: string): boolean {
 }
 
 /**
- * Reads the configuration; an empty variable counts as unset.
+ * Reads the configuration; a variable that is empty, or blank, counts as unset.
  * @throws ConfigError with every problem there is
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const given: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
-    if (value && !isServiceLink(name, value)) given[name] = value.trim();
+    const trimmed = value?.trim();
+    if (trimmed && !isServiceLink(name, trimmed)) given[name] = trimmed;
   }
   const problems = unknownNames(given);
   const values = check(given, problems);
@@ -134,19 +143,27 @@ function unknownNames(given: Readonly<Record<string, string>>): string[] {
 
 /** Returns what was given, completed by the defaults; adds to `problems` and returns nothing usable if any is wrong. */
 function check(given: Record<string, string>, problems: string[]): Environment {
+  const wrong = new Set(notNumbers(given));
+  let values = {} as Environment;
   try {
-    return envSchema<Environment>({ schema: Environment, data: given, env: false });
+    values = envSchema<Environment>({ schema: Environment, data: given, env: false });
   } catch (error) {
-    const wrong = new Set(
-      (error as { errors: { instancePath: string }[] }).errors.map((e) => e.instancePath.slice(1)),
-    );
-    for (const name of wrong) {
-      const field: object = Environment.properties[name as keyof Environment];
-      const expected = 'description' in field ? field.description : 'something else';
-      problems.push(`${name} is ${JSON.stringify(given[name])}, but must be ${expected}`);
-    }
-    return {} as Environment;
+    const { errors } = error as { errors: { instancePath: string }[] };
+    for (const { instancePath } of errors) wrong.add(instancePath.slice(1));
   }
+  for (const name of wrong) {
+    const field: object = Environment.properties[name as keyof Environment];
+    const { description } = field as { description: string };
+    problems.push(`${name} is ${JSON.stringify(given[name])}, but must be ${description}`);
+  }
+  return values;
+}
+
+/** The schema's own conversion takes `Infinity`, `1e3` and `0x10` for numbers. */
+function notNumbers(given: Readonly<Record<string, string>>): string[] {
+  return Object.entries(Environment.properties)
+    .filter(([name, { type }]) => type === 'integer' && !/^\d*$/.test(given[name] ?? ''))
+    .map(([name]) => name);
 }
 
 function tlsProblems(given: Readonly<Record<string, string>>): string[] {

@@ -1,0 +1,336 @@
+/** Design §6: the environment, and what people read when it is wrong. */
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { ConfigError, readConfig } from '../src/config.ts';
+import { issueAuthority } from '../src/tls/issue.ts';
+
+/** The two variables without a default. */
+const TLS = { LOCKKEEPER_TLS_CERT_FILE: '/tls/tls.crt', LOCKKEEPER_TLS_KEY_FILE: '/tls/tls.key' };
+
+const DEFAULTS = {
+  host: '0.0.0.0',
+  port: 8443,
+  metricsPort: 9090,
+  tls: { certFile: '/tls/tls.crt', keyFile: '/tls/tls.key' },
+  drivers: ['secrets'],
+  holdSeconds: 10,
+  retryAfterSeconds: 20,
+  maxWaitSeconds: 300,
+  maxHeld: 20,
+  logLevel: 'info',
+};
+
+function problemsOf(environment: Record<string, string | undefined>): readonly string[] {
+  try {
+    readConfig(environment);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
+t.test('given only the certificate, everything else has a default', async (t) => {
+  t.strictSame(readConfig(TLS), DEFAULTS);
+});
+
+t.test('given a good value, it is read', async (t) => {
+  const rows: [name: string, value: string, expected: object][] = [
+    ['LOCKKEEPER_HOST', '127.0.0.1', { host: '127.0.0.1' }],
+    ['LOCKKEEPER_HOST', '::', { host: '::' }],
+    ['LOCKKEEPER_HOST', 'fd00::a:1', { host: 'fd00::a:1' }],
+    ['LOCKKEEPER_HOST', 'localhost', { host: 'localhost' }],
+    ['LOCKKEEPER_PORT', '0', { port: 0 }],
+    ['LOCKKEEPER_PORT', '65535', { port: 65_535 }],
+    ['LOCKKEEPER_METRICS_PORT', '0', { metricsPort: 0 }],
+    ['LOCKKEEPER_METRICS_PORT', '8080', { metricsPort: 8080 }],
+    ['LOCKKEEPER_TLS_CERT_FILE', 'a.crt', { tls: { certFile: 'a.crt', keyFile: '/tls/tls.key' } }],
+    ['LOCKKEEPER_TLS_KEY_FILE', 'a.key', { tls: { certFile: '/tls/tls.crt', keyFile: 'a.key' } }],
+    ['LOCKKEEPER_HOLD_SECONDS', '0', { holdSeconds: 0 }],
+    ['LOCKKEEPER_HOLD_SECONDS', '28', { holdSeconds: 28 }],
+    ['LOCKKEEPER_RETRY_AFTER_SECONDS', '1', { retryAfterSeconds: 1 }],
+    ['LOCKKEEPER_RETRY_AFTER_SECONDS', '3600', { retryAfterSeconds: 3600 }],
+    ['LOCKKEEPER_MAX_WAIT_SECONDS', '0', { maxWaitSeconds: 0 }],
+    ['LOCKKEEPER_MAX_WAIT_SECONDS', '86400', { maxWaitSeconds: 86_400 }],
+    ['LOCKKEEPER_MAX_HELD', '0', { maxHeld: 0 }],
+    ['LOCKKEEPER_MAX_HELD', '10000', { maxHeld: 10_000 }],
+    ['LOCKKEEPER_DRIVERS', 'configmaps', { drivers: ['configmaps'] }],
+    ...['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map(
+      (logLevel): [string, string, object] => ['LOCKKEEPER_LOG_LEVEL', logLevel, { logLevel }],
+    ),
+    // Nothing uses these yet; a good value must not keep the service from starting.
+    ['LOCKKEEPER_TLS_SECRET', 'my.ca-1', {}],
+    ['LOCKKEEPER_SERVICE_NAME', 'gate', {}],
+    ['LOCKKEEPER_WEBHOOK_CONFIGURATION', 'lockkeeper.example.com', {}],
+    ['POD_NAMESPACE', 'ci', {}],
+    ['LOCKKEEPER_STALE_AFTER_SECONDS', '1', {}],
+    ['LOCKKEEPER_STALE_AFTER_SECONDS', '31536000', {}],
+    ...['off', 'dead-holder', 'expired'].map((value): [string, string, object] => [
+      'LOCKKEEPER_AUTO_CLEAR',
+      value,
+      {},
+    ]),
+  ];
+  for (const [name, value, expected] of rows) {
+    t.strictSame(readConfig({ ...TLS, [name]: value }), { ...DEFAULTS, ...expected }, `${name}=${value}`);
+    t.strictSame(
+      readConfig({ ...TLS, [name]: ` ${value}\t\n` }),
+      { ...DEFAULTS, ...expected },
+      `${name}=${value} with white space around it, as a file or a YAML block leaves it`,
+    );
+  }
+});
+
+t.test('drivers may be in any order, given twice, and have spaces between them', async (t) => {
+  const both = ['secrets', 'configmaps'];
+  const rows: [value: string, drivers: string[]][] = [
+    ['secrets,configmaps', both],
+    ['configmaps,secrets', both],
+    ['configmaps , secrets', both],
+    ['secrets,secrets', ['secrets']],
+    ['configmaps, configmaps,configmaps', ['configmaps']],
+    ['configmaps,secrets,configmaps', both],
+  ];
+  for (const [value, drivers] of rows) {
+    t.strictSame(readConfig({ ...TLS, LOCKKEEPER_DRIVERS: value }).drivers, drivers, value);
+  }
+});
+
+/** What `LOCKKEEPER_…` must be, and values that are not. */
+const WRONG: readonly [name: string, expected: string, values: readonly string[]][] = [
+  [
+    'LOCKKEEPER_HOST',
+    'an IP address or a host name, without a port',
+    ['0.0.0.0:8443', 'localhost:8443', '[::]', 'https://localhost', 'a b', '*'],
+  ],
+  [
+    'LOCKKEEPER_PORT',
+    'a whole number from 0 to 65535',
+    ['65536', '-1', '84.5', '8443/tcp', ':8443', 'NaN', 'Infinity', '1e3', '0x50', '+80', '-0'],
+  ],
+  ['LOCKKEEPER_METRICS_PORT', 'a whole number from 0 to 65535', ['65536', 'off']],
+  ['LOCKKEEPER_TLS_SECRET', 'the name of a Secret', ['Lockkeeper', 'a/b', 'a..b', '-a']],
+  ['LOCKKEEPER_SERVICE_NAME', 'the name of a Service', ['Lockkeeper', 'a.b', 'a-', 'a'.repeat(64)]],
+  ['POD_NAMESPACE', 'the name of a namespace', ['kube_system', 'a.b']],
+  ['LOCKKEEPER_HOLD_SECONDS', 'a whole number of seconds from 0 to 28', ['29', '-1', '10s', '10000', '1,5']],
+  ['LOCKKEEPER_RETRY_AFTER_SECONDS', 'a whole number of seconds from 1 to 3600', ['0', '3601', '20s']],
+  ['LOCKKEEPER_MAX_WAIT_SECONDS', 'a whole number of seconds from 0 to 86400', ['-1', '86401', '5m']],
+  ['LOCKKEEPER_MAX_HELD', 'a whole number of calls from 0 to 10000', ['-1', '10001', 'all']],
+  [
+    'LOCKKEEPER_STALE_AFTER_SECONDS',
+    'a whole number of seconds from 1 to 31536000',
+    ['0', '31536001', '15m'],
+  ],
+  ['LOCKKEEPER_AUTO_CLEAR', 'one of off, dead-holder, expired', ['on', 'false', 'dead-holder,expired']],
+  [
+    'LOCKKEEPER_DRIVERS',
+    'secrets, configmaps or both, separated by a comma',
+    ['secret', 'secrets;configmaps', 'secrets,', ',', 'secrets configmaps', 'sql', 'Secrets'],
+  ],
+  [
+    'LOCKKEEPER_LOG_LEVEL',
+    'one of trace, debug, info, warn, error, fatal, silent',
+    ['verbose', 'INFO', 'info,debug'],
+  ],
+];
+
+t.test('given a wrong value, the message shows it and says what it must be', async (t) => {
+  for (const [name, expected, values] of WRONG) {
+    for (const value of values) {
+      t.strictSame(
+        problemsOf({ ...TLS, [name]: value }),
+        [`${name} is ${JSON.stringify(value)}, but must be ${expected}`],
+        `${name}=${value}`,
+      );
+    }
+  }
+});
+
+t.test('given many wrong values, all are reported at once', async (t) => {
+  const environment = Object.fromEntries(WRONG.map(([name, , [value]]) => [name, value]));
+  const problems = problemsOf({ ...environment, LOCKKEEPER_HOLD: '5' });
+  t.strictSame(
+    problems.filter((problem) => !problem.startsWith('LOCKKEEPER_HOLD is not a variable')).toSorted(),
+    [
+      ...WRONG.map(
+        ([name, expected, [value]]) => `${name} is ${JSON.stringify(value)}, but must be ${expected}`,
+      ),
+      'LOCKKEEPER_TLS_CERT_FILE is not set, but must name a PEM file; `npm run certs` makes one',
+      'LOCKKEEPER_TLS_KEY_FILE is not set, but must name a PEM file; `npm run certs` makes one',
+    ].toSorted(),
+  );
+  t.equal(problems.length, WRONG.length + 3, 'and the misspelt name');
+  t.equal(new ConfigError(problems).message, problems.join('\n'), 'one line each');
+});
+
+t.test('the name of every variable of the contract is known', async (t) => {
+  const [problem = ''] = problemsOf({ ...TLS, LOCKKEEPER_WAIT: '5' });
+  t.equal(
+    problem,
+    'LOCKKEEPER_WAIT is not a variable of lockkeeper; there are LOCKKEEPER_HOST, LOCKKEEPER_PORT, ' +
+      'LOCKKEEPER_METRICS_PORT, LOCKKEEPER_TLS_CERT_FILE, LOCKKEEPER_TLS_KEY_FILE, LOCKKEEPER_TLS_SECRET, ' +
+      'LOCKKEEPER_SERVICE_NAME, LOCKKEEPER_WEBHOOK_CONFIGURATION, POD_NAMESPACE, LOCKKEEPER_HOLD_SECONDS, ' +
+      'LOCKKEEPER_RETRY_AFTER_SECONDS, LOCKKEEPER_MAX_WAIT_SECONDS, LOCKKEEPER_MAX_HELD, ' +
+      'LOCKKEEPER_STALE_AFTER_SECONDS, LOCKKEEPER_AUTO_CLEAR, LOCKKEEPER_DRIVERS, LOCKKEEPER_LOG_LEVEL',
+  );
+});
+
+t.test('a misspelt name is reported, whatever its value', async (t) => {
+  for (const name of [
+    'LOCKKEEPER_HOLD_SECOND',
+    'LOCKKEEPER_METRIC_PORT',
+    'LOCKKEEPER_LOGLEVEL',
+    'LOCKKEEPER_',
+  ]) {
+    const problems = problemsOf({ ...TLS, [name]: '5' });
+    t.match(problems, [new RegExp(`^${name} is not a variable of lockkeeper; `)], name);
+    t.equal(problems.length, 1);
+  }
+});
+
+t.test('a variable that is empty, blank or undefined counts as unset', async (t) => {
+  const names = WRONG.map(([name]) => name);
+  for (const value of ['', ' ', '\t\n', undefined]) {
+    const shown = JSON.stringify(value);
+    for (const name of [...names, 'LOCKKEEPER_WEBHOOK_CONFIGURATION', 'LOCKKEEPER_MISSPELT']) {
+      t.strictSame(readConfig({ ...TLS, [name]: value }), DEFAULTS, `${name}=${shown}`);
+    }
+    for (const name of Object.keys(TLS)) {
+      t.strictSame(
+        problemsOf({ ...TLS, [name]: value }),
+        [`${name} is not set, but must name a PEM file; \`npm run certs\` makes one`],
+        `${name}=${shown}`,
+      );
+    }
+  }
+});
+
+t.test(
+  'what Kubernetes sets beside a Service named lockkeeper or lockkeeper-metrics is ignored',
+  async (t) => {
+    for (const protocol of ['tcp', 'udp', 'sctp']) {
+      const upper = protocol.toUpperCase();
+      const links = {
+        LOCKKEEPER_SERVICE_HOST: '10.0.0.1',
+        LOCKKEEPER_SERVICE_PORT: '8443',
+        LOCKKEEPER_SERVICE_PORT_HTTPS: '8443',
+        LOCKKEEPER_PORT: `${protocol}://10.0.0.1:8443`,
+        [`LOCKKEEPER_PORT_8443_${upper}`]: `${protocol}://10.0.0.1:8443`,
+        [`LOCKKEEPER_PORT_8443_${upper}_PROTO`]: protocol,
+        [`LOCKKEEPER_PORT_8443_${upper}_PORT`]: '8443',
+        [`LOCKKEEPER_PORT_8443_${upper}_ADDR`]: '10.0.0.1',
+        LOCKKEEPER_METRICS_SERVICE_HOST: 'fd00::1',
+        LOCKKEEPER_METRICS_SERVICE_PORT: '9090',
+        LOCKKEEPER_METRICS_PORT: `${protocol}://[fd00::1]:9090`,
+        [`LOCKKEEPER_METRICS_PORT_9090_${upper}`]: `${protocol}://[fd00::1]:9090`,
+        [`LOCKKEEPER_METRICS_PORT_9090_${upper}_ADDR`]: 'fd00::1',
+      };
+      t.strictSame(readConfig({ ...TLS, ...links }), DEFAULTS, protocol);
+    }
+    t.equal(readConfig({ ...TLS, LOCKKEEPER_SERVICE_HOST: '10.0.0.1', LOCKKEEPER_PORT: '1' }).port, 1);
+    t.strictSame(
+      problemsOf({ ...TLS, LOCKKEEPER_PORT: 'http://10.0.0.1:8443' }),
+      ['LOCKKEEPER_PORT is "http://10.0.0.1:8443", but must be a whole number from 0 to 65535'],
+      'no Service has such a protocol: that is what somebody wrote',
+    );
+  },
+);
+
+t.test('other variables of the environment are none of our business', async (t) => {
+  t.strictSame(
+    readConfig({ ...TLS, PATH: '/bin', HOME: '', lockkeeper_port: 'x', __proto__: 'y' }),
+    DEFAULTS,
+  );
+});
+
+interface Exit {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the service as a process of its own, outside any cluster. */
+function start(environment: Record<string, string>): Promise<Exit> {
+  const { KUBERNETES_SERVICE_HOST: _host, KUBERNETES_SERVICE_PORT: _port, ...inherited } = process.env;
+  const env = { ...inherited, KUBECONFIG: '', ...environment };
+  const { promise, resolve } = Promise.withResolvers<Exit>();
+  const child = execFile(process.execPath, ['src/main.ts'], { env }, (_error, stdout, stderr) =>
+    resolve({ code: child.exitCode, stdout, stderr }),
+  );
+  return promise;
+}
+
+t.test('given a configuration that cannot work, the process', async (t) => {
+  const { certificate, privateKey } = await issueAuthority({
+    commonName: 'test',
+    validDays: 1,
+    now: new Date(),
+  });
+  const folder = t.testdir({
+    'empty-home': {},
+    'tls.crt': certificate,
+    'http.yaml': JSON.stringify({
+      'current-context': 'plain',
+      clusters: [{ name: 'plain', cluster: { server: 'http://127.0.0.1:1' } }],
+      contexts: [{ name: 'plain', context: { cluster: 'plain', user: 'nobody' } }],
+      users: [{ name: 'nobody', user: {} }],
+    }),
+    'no-context.yaml': JSON.stringify({ clusters: [], contexts: [], users: [] }),
+  });
+  const file = (name: string) => join(folder, name);
+  writeFileSync(file('tls.key'), privateKey, { mode: 0o600 });
+  const tls = { LOCKKEEPER_TLS_CERT_FILE: file('tls.crt'), LOCKKEEPER_TLS_KEY_FILE: file('tls.key') };
+  const notHttps = 'must be at https://…: set KUBECONFIG to a file that names it, or run inside it';
+
+  const rows: [given: string, environment: Record<string, string>, lines: string[]][] = [
+    [
+      'wrong values',
+      { LOCKKEEPER_PORT: '99999', LOCKKEEPER_LOG_LEVEL: 'loud', LOCKKEEPER_TLS_CERT_FILE: 'a.crt' },
+      [
+        'LOCKKEEPER_PORT is "99999", but must be a whole number from 0 to 65535',
+        'LOCKKEEPER_LOG_LEVEL is "loud", but must be one of trace, debug, info, warn, error, fatal, silent',
+        'LOCKKEEPER_TLS_KEY_FILE is not set, but must name a PEM file; `npm run certs` makes one',
+      ],
+    ],
+    [
+      'a certificate that is not there',
+      { ...tls, LOCKKEEPER_TLS_CERT_FILE: file('absent.crt') },
+      [
+        `${file('absent.crt')} cannot be read: ENOENT: no such file or directory, open '${file('absent.crt')}'`,
+      ],
+    ],
+    [
+      'a kubeconfig that is not there',
+      { ...tls, KUBECONFIG: file('absent.yaml') },
+      [`ENOENT: no such file or directory, open '${file('absent.yaml')}'`],
+    ],
+    [
+      'a kubeconfig without a current context',
+      { ...tls, KUBECONFIG: file('no-context.yaml') },
+      ['the kubeconfig has no current context that names a cluster'],
+    ],
+    [
+      'a cluster without TLS',
+      { ...tls, KUBECONFIG: file('http.yaml') },
+      [`the cluster is at http://127.0.0.1:1, but ${notHttps}`],
+    ],
+    ['no cluster at all', tls, [`the cluster is at http://localhost:8080, but ${notHttps}`]],
+  ];
+
+  const exits = await Promise.all(
+    rows.map(([, environment]) => start({ HOME: file('empty-home'), ...environment })),
+  );
+  for (const [row, [given, , lines]] of rows.entries()) {
+    t.strictSame(
+      exits[row],
+      {
+        code: 78,
+        stdout: '',
+        stderr: `lockkeeper cannot start:\n${lines.map((line) => `  ${line}\n`).join('')}`,
+      },
+      `given ${given}, says so and exits with 78 (EX_CONFIG)`,
+    );
+  }
+});
