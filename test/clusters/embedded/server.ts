@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { KeyPair } from '../../../src/tls/issue.ts';
 import type { Api } from './api.ts';
 import type { FaultRules } from './faults.ts';
+import { decodeProtobuf } from './protobuf.ts';
 import { parseTarget, patternOf, verbOf } from './request-info.ts';
 import type { Resource } from './resources.ts';
 import {
@@ -44,7 +45,7 @@ const MAX_BODY_BYTES = 3 * 1024 * 1024;
 const PUBLIC_PATHS = ['/healthz', '/livez', '/readyz', '/version'];
 
 /** kubectl asks for this schema in protobuf; an empty document says "nothing to check against". */
-const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 
 export async function startServer(dependencies: ServerDependencies): Promise<ApiServer> {
   const { certificate, api, users, faults, traffic, resources, log } = dependencies;
@@ -117,7 +118,7 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
 
   function sendError(outgoing: ServerResponse, error: unknown, warnings: readonly string[]) {
     const { status } = error instanceof ApiError ? error : unexpected(error as Error);
-    if (status.message?.startsWith('the embedded cluster does not')) log(status.message);
+    if (status.message?.includes('the embedded cluster does not')) log(status.message);
     send(outgoing, status.code, status, warnings);
   }
 
@@ -149,13 +150,17 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
   };
 }
 
-/** Answers that are no JSON; true when this was one. */
+/** Answers that are no JSON, and a 404 that nobody needs to hear of; true when this was one. */
 function sendPlain(path: string, outgoing: ServerResponse): boolean {
   if (path === '/openapi/v2') {
     outgoing.writeHead(200, { 'content-type': OPENAPI_V2_TYPE }).end();
     return true;
   }
-  if (!/^\/(healthz|livez|readyz)$/.test(path)) return false;
+  if (path === '/openapi/v3') {
+    outgoing.writeHead(404).end();
+    return true;
+  }
+  if (!/^\/(?:healthz|livez|readyz)$/.test(path)) return false;
   outgoing.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('ok');
   return true;
 }
@@ -172,16 +177,21 @@ async function readBody(incoming: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const JSON_BODY = /^(|application\/json|application\/[a-z-]+\+json|application\/apply-patch\+yaml)$/;
+const JSON_BODY = /^(?:|application\/json|application\/[a-z-]+\+json|application\/apply-patch\+yaml)$/;
+const PROTOBUF_BODY = 'application/vnd.kubernetes.protobuf';
 
 /** Also of a patch said to be YAML: what Helm and kubectl send as such is JSON. */
 function parseBody(body: Buffer, contentType: string): unknown {
   if (body.length === 0) return undefined;
-  if (!JSON_BODY.test(contentType)) throw unsupportedMediaType(['application/json']);
+  const isProtobuf = contentType === PROTOBUF_BODY;
+  if (!isProtobuf && !JSON_BODY.test(contentType))
+    throw unsupportedMediaType(['application/json', PROTOBUF_BODY]);
   try {
-    return JSON.parse(body.toString());
+    return isProtobuf ? decodeProtobuf(body) : JSON.parse(body.toString());
   } catch (error) {
-    throw badRequest(`the body is not valid JSON: ${(error as Error).message}`);
+    throw badRequest(
+      `the body is not valid ${isProtobuf ? 'protobuf' : 'JSON'}: ${(error as Error).message}`,
+    );
   }
 }
 
