@@ -11,9 +11,9 @@ export async function readKeyPair(certFile: string, keyFile: string): Promise<Ke
   const certificate = await read(certFile);
   const privateKey = await read(keyFile);
   const parsed = attempt(certFile, 'PEM certificate', () => new X509Certificate(certificate));
-  const key = attempt(keyFile, 'PEM private key', () => createPrivateKey(privateKey));
+  const key = attempt(keyFile, 'PEM private key without a passphrase', () => createPrivateKey(privateKey));
   if (!parsed.checkPrivateKey(key))
-    throw new Error(`${keyFile} is not the key of the certificate in ${certFile}`);
+    throw new Error(`${keyFile} is not the key of the first certificate in ${certFile}`);
   return { certificate, privateKey };
 }
 

@@ -39,7 +39,7 @@ const BACKDATED_MINUTES = 10;
 const SERIAL_BYTES = 16;
 
 /** The other choice, PrintableString, has no `*`, which the common name of a wildcard certificate needs. */
-const UTF8 = forge.asn1.Type.UTF8;
+const UTF8: number = forge.asn1.Type.UTF8;
 
 /** A self-signed certificate that may sign others, and nothing else. */
 export async function issueAuthority(options: AuthorityOptions): Promise<KeyPair> {
@@ -131,7 +131,7 @@ function subjectOf(commonName: string): forge.pki.CertificateField[] {
 /** The name as forge wants it for writing: what it read itself is still encoded, and it would encode it again. */
 function issuerOf(authority: forge.pki.Certificate): forge.pki.CertificateField[] {
   return authority.subject.attributes.map((field) =>
-    field.valueTagClass === UTF8 ? { ...field, value: forge.util.decodeUtf8(field.value) } : field,
+    field.valueTagClass === UTF8 ? { ...field, value: forge.util.decodeUtf8(String(field.value)) } : field,
   );
 }
 
