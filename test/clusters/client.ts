@@ -61,6 +61,7 @@ export function connect({ url, caCertificate, token }: Connection): ApiClient {
 
   async function send(method: string, path: string, body: unknown, options: RequestOptions = {}) {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const content = typeof body === 'string' ? body : JSON.stringify(body);
     const outgoing = httpsRequest(`${url}${path}`, {
       method,
       agent,
@@ -68,12 +69,16 @@ export function connect({ url, caCertificate, token }: Connection): ApiClient {
       headers: {
         authorization: `Bearer ${token}`,
         'user-agent': USER_AGENT,
-        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(content !== undefined && {
+          'content-type': 'application/json',
+          // Without it, Node sends the body of a DELETE without saying where it ends.
+          'content-length': String(Buffer.byteLength(content)),
+        }),
         ...options.headers,
       },
     });
     outgoing.on('response', resolve).on('error', reject);
-    outgoing.end(typeof body === 'string' ? body : JSON.stringify(body));
+    outgoing.end(content);
     return promise;
   }
 

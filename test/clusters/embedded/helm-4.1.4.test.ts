@@ -1,0 +1,3 @@
+import { tellHelmStories } from './helm-stories.ts';
+
+tellHelmStories('4.1.4');
