@@ -21,8 +21,9 @@ function names(certificate: string): string[] {
   return (new X509Certificate(certificate).subjectAltName ?? '').split(', ');
 }
 
-/** basicConstraints (2.5.29.19), DER: critical, then the sequence of cA and pathLen. */
+/** basicConstraints (2.5.29.19), DER: critical, then the sequence of cA and pathLen, or of neither. */
 const CA_WITH_PATH_LENGTH_0 = Buffer.from('0603551d130101ff040830060101ff020100', 'hex');
+const NO_CA = Buffer.from('0603551d130101ff04023000', 'hex');
 
 t.test('an authority', async (t) => {
   t.equal(ca.subject, 'O=lockkeeper\nCN=test authority');
@@ -46,6 +47,7 @@ t.test('a serving certificate', async (t) => {
   t.ok(certificate.checkIssued(ca), 'names its authority as the issuer');
   t.ok(certificate.verify(ca.publicKey), 'is signed by it');
   t.notOk(certificate.ca, 'may sign nothing');
+  t.ok(certificate.raw.includes(NO_CA), 'and says so even to whoever ignores its key usage');
   t.strictSame(certificate.keyUsage, ['1.3.6.1.5.5.7.3.1'], 'is for servers');
   t.strictSame(names(pair.certificate), [
     'DNS:lockkeeper.lockkeeper.svc',
