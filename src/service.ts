@@ -65,9 +65,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     startListWatch({ client, ...followPending(driver, registry), clock, random, log }),
   );
 
-  return {
+  const addresses = {
     port: portOf(app.server.address()),
     metricsPort: metricsPort === 0 ? undefined : portOf(probes.server.address()),
+  };
+  log.info({ host, ...addresses }, 'listening');
+  return {
+    ...addresses,
     async close() {
       closing = true;
       await app.close();

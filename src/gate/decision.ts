@@ -107,7 +107,7 @@ export type Decision =
  * @param now milliseconds since 1970, for the words only
  */
 export function decide(deploy: Deploy, { same, below }: ClusterFacts, now: number): Decision {
-  if (same !== undefined && isPending(same.revision.status) && same.revision.uid !== deploy.uid) {
+  if (same !== undefined && same.revision.uid !== deploy.uid) {
     return { kind: 'deny', denial: { code: 409, message: lostTheRace(same, now) } };
   }
   if (below === undefined || !isPending(below.revision.status)) return { kind: 'allow' };

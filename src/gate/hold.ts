@@ -126,6 +126,7 @@ export function createGate(options: GateOptions): Gate {
       giveUpAt: undefined,
       lock: undefined,
       held: false,
+      slept: false,
     };
   }
 
@@ -140,6 +141,7 @@ export function createGate(options: GateOptions): Gate {
         const arrival = deploy.dryRun ? undefined : holders.onTheWayUntil(deploy.release);
         const until = Math.min(arrival ?? 0, visit.start + ARRIVAL_MS);
         if (until <= clock.now()) return allow(visit);
+        visit.slept = true;
         await sleep(change, until, call.signal);
         return undefined;
       }
@@ -151,9 +153,10 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** A read that fails while a lock is known is no reason to give up the wait, nor to let the deploy pass. */
-  async function look({ deploy, call, lock }: Visit): Promise<Decision> {
+  async function look(visit: Visit): Promise<Decision> {
+    const { deploy, call, lock } = visit;
     try {
-      return decide(deploy, await read(deploy, call.signal), clock.now());
+      return decide(deploy, await read(visit), clock.now());
     } catch (error) {
       if (lock === undefined || call.signal.aborted) throw error;
       log.warn(
@@ -164,10 +167,14 @@ export function createGate(options: GateOptions): Gate {
     }
   }
 
-  async function read({ release, revision }: Deploy, signal: AbortSignal): Promise<ClusterFacts> {
+  /** Whoever slept may have missed that another client created this very revision, and finished it. */
+  async function read({ deploy, call, slept }: Visit): Promise<ClusterFacts> {
+    const { release, revision } = deploy;
     const [same, below] = await Promise.all([
-      watched.isPending(release, revision) ? reader.revision(release, revision, signal) : undefined,
-      revision > 1 ? reader.newestBelow(release, revision, signal) : undefined,
+      slept || watched.isPending(release, revision)
+        ? reader.revision(release, revision, call.signal)
+        : undefined,
+      revision > 1 ? reader.newestBelow(release, revision, call.signal) : undefined,
     ]);
     return { same: toLock(same), below: toLock(below) };
   }
@@ -189,6 +196,7 @@ export function createGate(options: GateOptions): Gate {
       held += 1;
       log.info({ ...describe(deploy), ...describeLock(lock), held }, 'held');
     }
+    visit.slept = true;
     const awakening = await sleep(change, until, call.signal);
     return awakening === 'changed' ? undefined : sendAway(visit, lock, visit.giveUpAt);
   }
@@ -273,6 +281,8 @@ interface Visit {
   lock: Lock | undefined;
   /** Whether it counts among the held calls. */
   held: boolean;
+  /** Whether time has passed since it was asked. */
+  slept: boolean;
 }
 
 /** The fields of a log line about a deploy: names and numbers only, never the payload. */

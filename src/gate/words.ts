@@ -2,7 +2,7 @@
  * What people read when the gate says no. Every refusal says which revision holds the lock, its status, for
  * how long and who made it, what was not changed, and the exact next command.
  */
-import { type Driver, recordName } from '../helm/release.ts';
+import { type Driver, isPending, recordName } from '../helm/release.ts';
 import type { Client, Lock } from './lock.ts';
 
 /** Rule 2. */
@@ -15,12 +15,16 @@ export function ungated(driver: Driver): string {
   return `lockkeeper does not guard releases kept in ${driver}: add ${driver} to LOCKKEEPER_DRIVERS`;
 }
 
-/** Rule 3: two clients chose the same number, and this one was second. */
+/** Rule 3: two clients chose the same number, and this one was second. The first may have finished since. */
 export function lostTheRace(rival: Lock, now: number): string {
+  const pending = isPending(rival.revision.status);
   return [
     `release ${named(rival)}: another deploy started at the same moment and was first.`,
-    `It is working on revision ${described(rival, now)}. Nothing was changed by yours.`,
-    `When it has ended, run your command again. To follow it: ${historyCommand(rival)}`,
+    `It ${pending ? 'is working on' : 'has made'} revision ${described(rival, now)}. Nothing was changed by yours.`,
+    pending
+      ? 'When it has ended, run your command again.'
+      : 'If yours is still wanted, run your command again.',
+    `To see what it did: ${historyCommand(rival)}`,
   ].join(' ');
 }
 

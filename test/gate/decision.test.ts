@@ -162,12 +162,7 @@ t.test('rules 3, 4 and 7', async (t) => {
       { ...none, same: lock(7, 'pending-upgrade', { uid: 'mine' }) },
       'allow',
     ],
-    [
-      'rule 3',
-      'revision 7 is done: storage refuses the name',
-      { ...none, same: lock(7, 'deployed') },
-      'allow',
-    ],
+    ['rule 3', 'and has finished it since', { ...none, same: lock(7, 'deployed') }, 'deny'],
     ['rule 4', 'there is no revision below', none, 'allow'],
     ['rule 4', '6 is deployed', { ...none, below: lock(6, 'deployed') }, 'allow'],
     ['rule 4', '6 failed', { ...none, below: lock(6, 'failed') }, 'allow'],
@@ -192,17 +187,24 @@ t.test('rules 3, 4 and 7', async (t) => {
 
 t.test('rule 3 says who was first', async (t) => {
   const deploy = deployOf(deployReview({ revision: 7 }));
-  const same = lock(7, 'pending-upgrade');
-  t.same(decide(deploy, { same, below: undefined }, NOW), {
-    kind: 'deny',
-    denial: {
-      code: 409,
-      message:
-        'release prod/api: another deploy started at the same moment and was first. It is working on revision 7 ' +
-        '(pending-upgrade, 42s, alice). Nothing was changed by yours. When it has ended, run your command again. ' +
-        'To follow it: helm history api -n prod',
-    },
-  });
+  for (const [status, words] of [
+    [
+      'pending-upgrade',
+      'It is working on revision 7 (pending-upgrade, 42s, alice). Nothing was changed by yours. When it has ended, run your command again.',
+    ],
+    [
+      'deployed',
+      'It has made revision 7 (deployed, 42s, alice). Nothing was changed by yours. If yours is still wanted, run your command again.',
+    ],
+  ] as const) {
+    t.same(decide(deploy, { same: lock(7, status), below: undefined }, NOW), {
+      kind: 'deny',
+      denial: {
+        code: 409,
+        message: `release prod/api: another deploy started at the same moment and was first. ${words} To see what it did: helm history api -n prod`,
+      },
+    });
+  }
 });
 
 t.test('rule 7 names the lock that is waited for', async (t) => {

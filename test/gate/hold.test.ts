@@ -347,6 +347,32 @@ t.test('trap 2: two deploys at the same moment: the second one hears who was fir
   t.match(verdict.allowed ? '' : verdict.denial.message, /revision 7 \(pending-upgrade, 0s, alice\)/);
 });
 
+t.test('the first one is so quick that the watch tells of its beginning and its end at once', async (t) => {
+  const { gate, store } = harness();
+  store(6, 'deployed');
+  await ask(gate, { user: 'alice', uid: 'a' }).verdict;
+  const loser = ask(gate, { user: 'bob', uid: 'b' });
+  await settle();
+  store(7, 'pending-upgrade', { uid: 'a' });
+  store(7, 'deployed', { uid: 'a' });
+  const verdict = await loser.verdict;
+  t.match(verdict, { allowed: false, denial: { code: 409 } }, 'not left to "release: already exists"');
+  t.match(verdict.allowed ? '' : verdict.denial.message, /It has made revision 7 \(deployed, 0s, alice\)/);
+});
+
+t.test(
+  'a held deploy finds that another one took its number and has ended: it is not let through',
+  async (t) => {
+    const { gate, store, storeUnseen } = harness();
+    store(6, 'pending-upgrade');
+    const held = ask(gate, { revision: 7 });
+    await settle();
+    storeUnseen(7, 'deployed');
+    store(6, 'failed');
+    await equalState(t, held, '409', 'in words');
+  },
+);
+
 t.test('the first one never reaches storage: after a second the other one may try', async (t) => {
   const { gate, clock, store } = harness();
   store(6, 'deployed');

@@ -48,7 +48,7 @@ t.test(
       lostTheRace(lock(), NOW),
       /revision 6 \(pending-upgrade, 42s, .*\)\. Nothing was changed by yours\./,
     );
-    t.match(lostTheRace(lock(), NOW), /To follow it: helm history api -n prod$/);
+    t.match(lostTheRace(lock(), NOW), /To see what it did: helm history api -n prod$/);
     t.match(malformed('x', 'it is odd'), /^"x" is not .*: it is odd\. Nothing was changed\.$/);
   },
 );

@@ -1,0 +1,96 @@
+/** `npm run demo`: what Lockkeeper does, seen with real Helm in less than a minute. */
+import { parseArgs } from 'node:util';
+import { ClaimError, createNarrator } from './narrator.ts';
+import { CHART, NAMESPACE, type Stage, setStage } from './stage.ts';
+import { firstInstall, heldRollback, race, sentAway, shadowed, type Teller } from './story.ts';
+
+const HELP = `npm run demo [-- --keep]
+
+Tells in five chapters how Lockkeeper keeps two deploys of one release apart, with real Helm.
+Each sentence with a tick was checked before it is printed; a claim that is not seen ends the demo with exit code 1.
+
+  --keep   leave everything running afterwards, and print what to try by hand
+  --help   this text
+
+  HELM_BIN    the Helm to use; else the one on the PATH, else one that npm brought (linux-x64)
+  CI, NO_COLOR   plain lines, no colours`;
+
+const { values: options } = parseArgs({ options: { keep: { type: 'boolean' }, help: { type: 'boolean' } } });
+const { CI, HELM_BIN, NO_COLOR, PATH } = process.env;
+const narrator = createNarrator({
+  out: process.stdout,
+  now: () => performance.now(),
+  live: process.stdout.isTTY === true && !CI && !NO_COLOR,
+});
+
+async function tell(stage: Stage): Promise<void> {
+  const teller: Teller = { stage, narrator };
+  showWaits(stage);
+  await stage.installWebhook();
+  for (const chapter of [firstInstall, heldRollback, sentAway, race, shadowed]) await chapter(teller);
+}
+
+/** A line for every deploy in the gate, from Lockkeeper's own log. */
+function showWaits({ log }: Stage): void {
+  const waits = new Map<string, () => void>();
+  log.onLine(({ msg, client, revision, lock }) => {
+    const key = `${client} ${revision}`;
+    waits.get(key)?.();
+    waits.delete(key);
+    if (msg !== 'held') return;
+    waits.set(
+      key,
+      narrator.waiting(
+        `${client} (revision ${revision}) waits for revision ${lock?.revision}, ${lock?.holder}`,
+      ),
+    );
+  });
+}
+
+async function keep(stage: Stage): Promise<void> {
+  const { helm, kubectl } = stage.helm;
+  narrator.chapter('Everything is left running. To try it by hand, in another terminal:');
+  for (const line of [
+    `export KUBECONFIG=${await stage.kubeconfig('alice')}`,
+    `alias helm=${helm} kubectl=${kubectl}`,
+    'helm history api',
+    `helm upgrade api ${CHART} --set hook.pre=true     # stays in flight: nobody runs the Job of its hook`,
+    'helm rollback api 1                       # in a third terminal: is held',
+    `kubectl patch job api-pre -n ${NAMESPACE} --subresource=status --type=merge -p '{"status":{"succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}}'     # ends the hook`,
+  ]) {
+    narrator.say(line);
+  }
+  narrator.say('');
+  narrator.say('Ctrl-C ends everything.');
+  stage.log.onLine((line) => narrator.quote(JSON.stringify(line)));
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  });
+}
+
+async function main(): Promise<number> {
+  if (options.help) {
+    process.stdout.write(`${HELP}\n`);
+    return 0;
+  }
+  const began = performance.now();
+  const stage = await setStage({ holdSeconds: 3, retryAfterSeconds: 2, helmBin: HELM_BIN, path: PATH });
+  narrator.title(`Lockkeeper and real Helm ${stage.helm.version}, on an embedded Kubernetes API`);
+  try {
+    await tell(stage);
+    const seconds = ((performance.now() - began) / 1000).toFixed(0);
+    narrator.chapter(`All of it was seen, in ${seconds} s.`);
+    if (options.keep) await keep(stage);
+    return 0;
+  } catch (error) {
+    narrator.failure(error instanceof ClaimError ? error.message : String(error));
+    process.stderr.write(
+      `\nThe end of Lockkeeper's own log:\n${stage.log.text().split('\n').slice(-20).join('\n')}\n`,
+    );
+    return 1;
+  } finally {
+    await stage.stop();
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,125 @@
+/** What the story is played on: the embedded cluster in this process, Lockkeeper in its own, real Helm. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { issueAuthority, issueServingCertificate } from '../src/tls/issue.ts';
+import type { ApiClient } from '../test/clusters/client.ts';
+import type { User } from '../test/clusters/cluster.ts';
+import { type EmbeddedCluster, startEmbeddedCluster } from '../test/clusters/embedded/cluster.ts';
+import { GATE_WEBHOOKS_PATH, gateWebhook } from '../test/support/gate-webhook.ts';
+import { defaultHelm, type HelmBinary } from '../test/tools/binaries.ts';
+import { helmEnvironment, type RunningProgram, start } from '../test/tools/run.ts';
+import { createLog, type Log } from './log.ts';
+
+export const NAMESPACE = 'shop';
+export const CHART = fileURLToPath(new URL('../test/fixtures/charts/app', import.meta.url));
+
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+/** A pipeline, whose token is bound to its pod, and a person. */
+export const USERS = {
+  runner: {
+    username: 'system:serviceaccount:ci:runner',
+    extra: {
+      'authentication.kubernetes.io/pod-name': ['runner-7f9c'],
+      'authentication.kubernetes.io/pod-uid': ['4cf7a6e1-5a0f-4c59-9d25-6f4b4e3c9a10'],
+    },
+  },
+  alice: { username: 'alice' },
+} as const satisfies Record<string, User>;
+
+export type UserName = keyof typeof USERS;
+
+export interface Stage {
+  readonly cluster: EmbeddedCluster;
+  readonly admin: ApiClient;
+  readonly helm: HelmBinary;
+  /** What Lockkeeper logs. */
+  readonly log: Log;
+  /** Starts Helm as somebody. */
+  run(user: UserName, args: readonly string[]): RunningProgram;
+  kubeconfig(user: UserName): Promise<string>;
+  installWebhook(): Promise<void>;
+  removeWebhook(): Promise<void>;
+  /** Resolves when Lockkeeper, asked to with SIGTERM, has ended; its exit code. */
+  stop(): Promise<number | null>;
+}
+
+export interface StageOptions {
+  readonly holdSeconds: number;
+  readonly retryAfterSeconds: number;
+  readonly helmBin: string | undefined;
+  readonly path: string | undefined;
+}
+
+export async function setStage(options: StageOptions): Promise<Stage> {
+  const helm = await defaultHelm(options);
+  const cluster = await startEmbeddedCluster();
+  const admin = await cluster.client();
+  await admin.createNamespace(NAMESPACE);
+  const kubeconfigs = {
+    runner: await cluster.kubeconfig({ user: USERS.runner, namespace: NAMESPACE }),
+    alice: await cluster.kubeconfig({ user: USERS.alice, namespace: NAMESPACE }),
+  };
+
+  const tls = await issueInto(join(cluster.folder, 'tls'));
+  const log = createLog();
+  const lockkeeper = start(process.execPath, [MAIN], {
+    env: {
+      KUBECONFIG: await cluster.kubeconfig({
+        user: { username: 'system:serviceaccount:lockkeeper:lockkeeper' },
+      }),
+      LOCKKEEPER_HOST: '127.0.0.1',
+      LOCKKEEPER_PORT: '0',
+      LOCKKEEPER_METRICS_PORT: '0',
+      LOCKKEEPER_TLS_CERT_FILE: tls.certFile,
+      LOCKKEEPER_TLS_KEY_FILE: tls.keyFile,
+      LOCKKEEPER_DRIVERS: 'secrets,configmaps',
+      LOCKKEEPER_HOLD_SECONDS: String(options.holdSeconds),
+      LOCKKEEPER_RETRY_AFTER_SECONDS: String(options.retryAfterSeconds),
+      LOCKKEEPER_LOG_LEVEL: 'debug',
+    },
+    onOutput: log.write,
+  });
+  const { port } = await Promise.race([log.line('listening'), failed(lockkeeper)]);
+  await log.line('listed');
+  const webhook = gateWebhook({ url: `https://127.0.0.1:${port}`, caCertificate: tls.authority });
+
+  return {
+    cluster,
+    admin,
+    helm,
+    log,
+    run: (user, args) =>
+      start(helm.helm, args, {
+        env: helmEnvironment({ folder: cluster.folder, kubeconfig: kubeconfigs[user] }),
+      }),
+    kubeconfig: async (user) => kubeconfigs[user],
+    installWebhook: async () => {
+      await admin.create(GATE_WEBHOOKS_PATH, webhook);
+    },
+    removeWebhook: () => admin.remove(`${GATE_WEBHOOKS_PATH}/${webhook.metadata.name}`),
+    async stop() {
+      lockkeeper.kill('SIGTERM');
+      const { code } = await lockkeeper.done;
+      await cluster.stop();
+      return code;
+    },
+  };
+}
+
+async function failed(program: RunningProgram): Promise<never> {
+  const { code, stderr } = await program.done;
+  throw new Error(`Lockkeeper ended with ${code}: ${stderr}`);
+}
+
+async function issueInto(folder: string) {
+  const now = new Date();
+  const authority = await issueAuthority({ commonName: 'lockkeeper demo', validDays: 1, now });
+  const pair = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], validDays: 1, now });
+  const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  await mkdir(folder, { mode: 0o700 });
+  await writeFile(certFile, pair.certificate);
+  await writeFile(keyFile, pair.privateKey, { mode: 0o600 });
+  return { authority: authority.certificate, certFile, keyFile };
+}

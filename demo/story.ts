@@ -1,0 +1,214 @@
+/** The story, chapter by chapter. Each sentence with a tick was checked before it was printed. */
+import type { AdmissionEvent } from '../test/clusters/embedded/admission.ts';
+import type { RunResult } from '../test/tools/run.ts';
+import type { LogLine } from './log.ts';
+import type { Narrator } from './narrator.ts';
+import { CHART, NAMESPACE, type Stage, USERS, type UserName } from './stage.ts';
+
+export interface Teller {
+  readonly stage: Stage;
+  readonly narrator: Narrator;
+}
+
+/** What is typed is shown with `./chart`; what is run has the whole path. */
+const SHOWN_CHART = './chart';
+
+export async function firstInstall(teller: Teller): Promise<void> {
+  teller.narrator.chapter('1 · A first install');
+  await succeed(teller, 'runner', `install api ${SHOWN_CHART}`);
+  const admitted = await teller.stage.log.line('admitted');
+  teller.narrator.claim(
+    `the gate let revision 1 pass at once (${admitted.elapsedMs} ms)`,
+    admitted.revision === 1,
+    admitted,
+  );
+  await claimHistory(teller, '1 deployed');
+}
+
+export async function heldRollback(teller: Teller): Promise<void> {
+  const { narrator, stage } = teller;
+  narrator.chapter('2 · A rollback beside a running upgrade is held, and goes through by itself');
+  const { upgrade, finish } = await upgradeInFlight(teller, 2);
+  const held = stage.log.line('held', stage.log.lines.length);
+  const rollback = type(teller, 'alice', 'rollback api 1');
+  claimWaits(teller, await held, 3, 2);
+  narrator.say('The hook ends, and with it the upgrade.');
+  await claimAdmittedByTheWrite(teller, 2, finish);
+  await claimSuccess(teller, upgrade, 'the upgrade ended as if nobody had been there');
+  await claimSuccess(teller, rollback, 'the rollback went through; nobody typed anything');
+  await claimHistory(teller, '1 superseded, 2 superseded, 3 deployed');
+}
+
+export async function sentAway(teller: Teller): Promise<void> {
+  const { narrator, stage } = teller;
+  narrator.chapter('3 · Longer than one webhook call: Helm is sent away, and comes back by itself');
+  const { upgrade, finish } = await upgradeInFlight(teller, 4);
+  const start = stage.log.lines.length;
+  const rollback = type(teller, 'alice', 'rollback api 1');
+  claimWaits(teller, await stage.log.line('held', start), 5, 4);
+  const refused = await stage.log.line('refused', start);
+  const seconds = ((refused.elapsedMs ?? 0) / 1000).toFixed(1);
+  narrator.claim(
+    `after ${seconds} s in the gate it was answered 429: come back later`,
+    refused.code === 429,
+    refused,
+  );
+  const end = narrator.waiting('Helm waits as it was told, and says nothing');
+  const again = await stage.log.line('held', stage.log.lines.indexOf(refused));
+  end();
+  const away = ((again.time - refused.time) / 1000).toFixed(1);
+  narrator.claim(`${away} s later the same Helm was back, and is held again`, again.revision === 5, again);
+  await claimAdmittedByTheWrite(teller, 4, finish);
+  await claimSuccess(teller, upgrade, 'the upgrade ended');
+  await claimSuccess(
+    teller,
+    rollback,
+    'the rollback went through; its user saw one command that took a little longer',
+  );
+  await claimHistory(teller, '3 superseded, 4 superseded, 5 deployed');
+}
+
+export async function race(teller: Teller): Promise<void> {
+  const { narrator, stage } = teller;
+  narrator.chapter('4 · Two upgrades at the same moment');
+  const both = meetAtTheDoor(stage);
+  const racers = [
+    type(teller, 'runner', `upgrade api ${SHOWN_CHART} --set message=blue`),
+    type(teller, 'alice', `upgrade api ${SHOWN_CHART} --set message=green`),
+  ];
+  await both;
+  const results = await Promise.all(racers);
+  const loser = results.find(({ code }) => code !== 0);
+  narrator.claim(
+    'one of them won',
+    results.filter(({ code }) => code === 0).length === 1,
+    results.map(words),
+  );
+  const said = loser ? words(loser) : '';
+  narrator.claim(
+    'the other one was refused at once, in plain words:',
+    /another deploy started at the same moment and was first\. It (is working on|has made) revision 6/.test(
+      said,
+    ),
+    said,
+  );
+  narrator.quote(said);
+  await claimHistory(teller, '5 superseded, 6 deployed');
+}
+
+export async function shadowed(teller: Teller): Promise<void> {
+  const { narrator, stage } = teller;
+  narrator.chapter('5 · An old wound: a pending revision below the newest locks nothing');
+  narrator.say('As it was before Lockkeeper: the webhook is taken away, and a deploy dies half-way.');
+  await stage.removeWebhook();
+  const job = hookOf(stage);
+  narrator.command(
+    'runner',
+    `helm upgrade api ${SHOWN_CHART} --set hook.pre=true      (killed with kill -9)`,
+  );
+  const upgrade = stage.run('runner', ['upgrade', 'api', CHART, '--set', 'hook.pre=true']);
+  await job;
+  upgrade.kill('SIGKILL');
+  await upgrade.done;
+  await succeed(teller, 'alice', 'rollback api 6');
+  await claimHistory(teller, '6 superseded, 7 pending-upgrade, 8 deployed');
+  narrator.say('Helm leaves revision 7 pending for ever. The webhook is back; does 7 lock the release?');
+  await stage.installWebhook();
+  const start = stage.log.lines.length;
+  await succeed(teller, 'runner', `upgrade api ${SHOWN_CHART}`);
+  const held = stage.log.lines.slice(start).filter(({ msg }) => msg === 'held');
+  narrator.claim('no: only the newest revision is a lock, and nobody waited', held.length === 0, held);
+  await claimHistory(teller, '7 pending-upgrade, 8 superseded, 9 deployed');
+}
+
+/** Shows the command, runs it, and returns what came of it. */
+function type({ narrator, stage }: Teller, user: UserName, command: string): Promise<RunResult> {
+  narrator.command(user, `helm ${command}`);
+  return stage.run(user, command.replace(SHOWN_CHART, CHART).split(' ')).done;
+}
+
+async function succeed(teller: Teller, user: UserName, command: string): Promise<void> {
+  const result = await type(teller, user, command);
+  if (result.code !== 0) teller.narrator.claim(`helm ${command} succeeds`, false, words(result));
+}
+
+async function claimSuccess({ narrator }: Teller, running: Promise<RunResult>, claim: string): Promise<void> {
+  const result = await running;
+  narrator.claim(claim, result.code === 0, words(result));
+}
+
+/** What Helm printed for its user. */
+function words({ code, stdout, stderr }: RunResult): string {
+  return code === 0 ? stdout.trim() : stderr.trim();
+}
+
+/** An upgrade whose hook's Job nobody completes until `finish` is called. */
+async function upgradeInFlight(teller: Teller, revision: number) {
+  const { narrator, stage } = teller;
+  const job = hookOf(stage);
+  const upgrade = type(teller, 'runner', `upgrade api ${SHOWN_CHART} --set hook.pre=true`);
+  const failed = upgrade.then(({ stderr }) => stderr);
+  const started = await Promise.race([job.then(() => ''), failed]);
+  narrator.claim(`revision ${revision} is pending-upgrade: its hook is running`, started === '', started);
+  return { upgrade, finish: () => stage.admin.completeJob(NAMESPACE, 'api-pre', 'Complete') };
+}
+
+function hookOf({ cluster }: Stage): Promise<unknown> {
+  return cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
+}
+
+function claimWaits({ narrator }: Teller, held: LogLine, revision: number, locked: number): void {
+  const expected = `alice waits, with revision ${revision}, for revision ${locked} of ${USERS.runner.username} in pod ci/runner-7f9c`;
+  const seen = held.revision === revision && held.lock?.revision === locked && held.client === 'alice';
+  narrator.claim(expected, seen && held.lock?.holder.endsWith('ci/runner-7f9c') === true, held);
+}
+
+/** Frees the lock, and measures in the API server how long after that write the held call was answered. */
+async function claimAdmittedByTheWrite(
+  { narrator, stage }: Teller,
+  revision: number,
+  finish: () => Promise<void>,
+) {
+  const { cluster } = stage;
+  const name = new RegExp(`\\.v${revision}$`);
+  const write = cluster.waitForWrite(
+    ({ object }) => name.test(object.metadata.name) && object.metadata.labels?.status === 'deployed',
+  );
+  const answer = cluster.waitForAdmission((event) => event.phase === 'answered' && event.user === 'alice');
+  await finish();
+  const ms = answeredAt(await answer) - (await write).at;
+  narrator.claim(
+    `the held call was answered ${ms.toFixed(1)} ms after the write that freed the lock`,
+    ms > 0 && ms < 1_000,
+    ms,
+  );
+}
+
+function answeredAt(event: AdmissionEvent): number {
+  return event.phase === 'answered' ? event.answeredAt : Number.NaN;
+}
+
+/** The last revisions of the release, as `helm history` shows them. */
+async function claimHistory({ narrator, stage }: Teller, expected: string): Promise<void> {
+  const { stdout } = await stage.run('alice', ['history', 'api', '--output', 'json']).done;
+  const revisions: { revision: number; status: string }[] = JSON.parse(stdout);
+  const count = expected.split(', ').length;
+  const seen = revisions.slice(-count).map(({ revision, status }) => `${revision} ${status}`);
+  narrator.claim(`helm history: ${expected}`, seen.join(', ') === expected, seen.join(', '));
+}
+
+/** Lets the next two creations of a record reach the gate together, as an unlucky moment would. */
+function meetAtTheDoor({ cluster }: Stage): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let creations = 0;
+  const stop = cluster.faults.failRequests(({ method, path }) => {
+    if (method !== 'POST' || !path.endsWith('/secrets')) return undefined;
+    creations += 1;
+    if (creations === 2) {
+      stop();
+      resolve();
+    }
+    return { until: promise };
+  });
+  return promise;
+}

@@ -1,0 +1,295 @@
+/** The service as a whole, called by the embedded cluster over HTTPS; records are created as Helm would. */
+import { request as httpsRequest } from 'node:https';
+import t, { type Test } from 'tap';
+import type { ApiClient, ApiResponse } from './clusters/client.ts';
+import type { StoredObject } from './clusters/kubernetes-object.ts';
+import { deployReview } from './fixtures/reviews.ts';
+import {
+  type Lockkeeper,
+  type LockkeeperOptions,
+  startLockkeeper,
+  startServiceOn,
+} from './support/lockkeeper.ts';
+import { record } from './support/records.ts';
+
+const SECRETS = '/api/v1/namespaces/prod/secrets';
+const PENDING = 'pending-upgrade';
+
+interface World extends Lockkeeper {
+  readonly admin: ApiClient;
+  readonly bob: ApiClient;
+}
+
+async function world(t: Test, options?: LockkeeperOptions): Promise<World> {
+  const lockkeeper = await startLockkeeper(t, options);
+  const { cluster } = lockkeeper;
+  return { ...lockkeeper, admin: await cluster.client(), bob: await cluster.client({ username: 'bob' }) };
+}
+
+function finish(
+  admin: ApiClient,
+  release: string,
+  revision: number,
+  resource = 'secrets',
+): Promise<StoredObject> {
+  const path = `/api/v1/namespaces/prod/${resource}/sh.helm.release.v1.${release}.v${revision}`;
+  return admin.patch(path, { metadata: { labels: { status: 'deployed' } } });
+}
+
+/** Resolves with the answer; whatever it is. */
+function create(
+  client: ApiClient,
+  release: string,
+  revision: number,
+  payload = '',
+): Promise<ApiResponse<StoredObject>> {
+  return client.request('POST', SECRETS, record(release, revision, PENDING, { payload }));
+}
+
+t.test('a held deploy is admitted by the write that frees the lock, in either driver', async (t) => {
+  const { admin, bob, cluster, logs } = await world(t);
+  for (const driver of ['secrets', 'configmaps'] as const) {
+    const path = `/api/v1/namespaces/prod/${driver}`;
+    await admin.create(path, record('api', 1, PENDING, { driver }));
+    const second = bob.request('POST', path, record('api', 2, PENDING, { driver }));
+    t.match(await logs.line('held', (line) => line.driver === driver), {
+      revision: 2,
+      client: 'bob',
+      lock: { revision: 1, status: PENDING, holder: 'admin' },
+    });
+    const answered = cluster.waitForAdmission(({ phase, user }) => phase === 'answered' && user === 'bob');
+    const freed = cluster.waitForWrite(({ verb }) => verb === 'MODIFIED');
+    await finish(admin, 'api', 1, driver);
+    t.equal((await second).code, 201);
+    const [write, answer] = [await freed, await answered];
+    t.ok(
+      answer.phase === 'answered' && answer.allowed && answer.answeredAt > write.at,
+      `${driver}: by that write`,
+    );
+  }
+});
+
+t.test('1,000 admissions open no more than 4 connections to the API server', async (t) => {
+  const { cluster, admin } = await world(t);
+  cluster.seed(Array.from({ length: 1_000 }, (_, index) => record(`release-${index}`, 1, 'deployed')));
+  cluster.traffic.reset();
+  for (let first = 0; first < 1_000; first += 50) {
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => create(admin, `release-${first + index}`, 2)),
+    );
+    t.ok(answers.every(({ code }) => code === 201));
+  }
+  const reads = cluster.traffic.countRequests(
+    ({ verb, userAgent }) => verb === 'get' && userAgent === 'lockkeeper',
+  );
+  const connections = cluster.traffic.connectionsOpened().get('lockkeeper') ?? 0;
+  t.comment(`1,000 admissions, ${reads} reads, ${connections} new connections`);
+  t.equal(reads, 1_000, 'each made one live read');
+  t.ok(connections <= 4, `on ${connections} new connections`);
+  const alive = cluster.traffic.requests().filter(({ verb }) => verb === 'list');
+  t.same(alive, [], 'and no list');
+});
+
+t.test('300 held deploys of 300 releases, freed one after the other', async (t) => {
+  const { cluster, admin, logs } = await world(t, { config: { maxHeld: 300 } });
+  const releases = Array.from({ length: 300 }, (_, index) => `release-${index}`);
+  cluster.seed(releases.map((release) => record(release, 1, PENDING)));
+  const held = logs.line('held', ({ held }) => held === 300);
+  const answers = releases.map((release) => create(admin, release, 2));
+  await held;
+  for (const release of releases) await finish(admin, release, 1);
+  const codes = (await Promise.all(answers)).map(({ code }) => code);
+  t.same([...new Set(codes)], [201], 'every one is admitted');
+});
+
+t.test('names with dots, names of 53 characters, and revisions with a gap below', async (t) => {
+  const { cluster, admin, logs } = await world(t);
+  for (const release of ['app', 'app.v2', 'a.v1.v2', 'x', 'r'.repeat(53)]) {
+    cluster.seed([record(release, 3, 'failed'), record(release, 5, PENDING)]);
+    const next = create(admin, release, 12);
+    t.match(await logs.line('held', (line) => line.release === release), { lock: { revision: 5 } }, release);
+    await finish(admin, release, 5);
+    t.equal((await next).code, 201, release);
+  }
+  t.equal((await create(admin, 'app.v2.v3', 1)).code, 201, 'another release whose name begins alike');
+});
+
+t.test('trap 17: a record near 1 MiB', async (t) => {
+  const { admin, bob, logs } = await world(t);
+  const payload = 'x'.repeat(1_000_000);
+  t.equal((await create(admin, 'api', 1, payload)).code, 201);
+  const second = create(bob, 'api', 2, payload);
+  await logs.line('held');
+  await finish(admin, 'api', 1);
+  t.equal((await second).code, 201);
+  t.notMatch(JSON.stringify(logs.lines), /xxxx/, 'is not logged');
+});
+
+t.test('the client of a held deploy leaves: nobody is left in the gate', async (t) => {
+  const { cluster, admin, bob, logs } = await world(t, { config: { maxHeld: 1 } });
+  await create(admin, 'api', 1);
+  const leaving = new AbortController();
+  const left = bob.request('POST', SECRETS, record('api', 2, PENDING), { signal: leaving.signal });
+  left.catch(() => {});
+  await logs.line('held');
+  leaving.abort();
+  t.match(await logs.line('the caller hung up'), { release: 'api', revision: 2, client: 'bob' });
+  const next = create(await cluster.client({ username: 'carol' }), 'api', 2);
+  await logs.line('held', ({ client }) => client === 'carol');
+  await finish(admin, 'api', 1);
+  t.equal((await next).code, 201, 'the seat was free');
+});
+
+t.test('the API server gives up in mid-hold', async (t) => {
+  const { admin, bob, cluster, logs } = await world(t, { timeoutSeconds: 1, config: { holdSeconds: 10 } });
+  await create(admin, 'api', 1);
+  const answer = await create(bob, 'api', 2);
+  t.equal(answer.code, 429, 'there was no time to hold: the answer came before');
+  t.equal(answer.headers['retry-after'], '20');
+  t.equal(
+    cluster.traffic.countRequests(({ verb, user }) => verb === 'create' && user === 'bob'),
+    1,
+  );
+  t.notOk(logs.messages().includes('held'));
+});
+
+t.test('an API server that goes away and returns finds everything as it was', async (t) => {
+  const { cluster, admin, bob, logs } = await world(t);
+  await create(admin, 'api', 1);
+  const lost = create(bob, 'api', 2);
+  lost.catch(() => {});
+  await logs.line('held');
+  await cluster.faults.goAway();
+  await logs.line('the caller hung up');
+  await logs.line('the watch was lost, trying again');
+  await cluster.faults.comeBack();
+
+  const second = create(await cluster.client({ username: 'carol' }), 'api', 2);
+  await logs.line('held', ({ client }) => client === 'carol');
+  await finish(admin, 'api', 1);
+  t.equal((await second).code, 201);
+});
+
+t.test('the cluster can not be read: failurePolicy alone decides', async (t) => {
+  for (const [failurePolicy, code] of [
+    ['Fail', 500],
+    ['Ignore', 201],
+  ] as const) {
+    const { cluster, admin } = await world(t, { failurePolicy });
+    cluster.seed([record('api', 1, PENDING)]);
+    cluster.faults.failRequests(({ userAgent }) =>
+      userAgent === 'lockkeeper' ? { status: 403 } : undefined,
+    );
+    const answer = await create(admin, 'api', 2);
+    t.equal(answer.code, code, failurePolicy);
+    if (code === 500) t.match(answer.body, { message: /lockkeeper cannot read release records: .* 403/ });
+  }
+});
+
+t.test('a watch that says nothing costs time, never safety', async (t) => {
+  const { cluster, admin, bob } = await world(t, { config: { holdSeconds: 1, retryAfterSeconds: 1 } });
+  cluster.faults.silenceWatches(true);
+  await create(admin, 'api', 1);
+  const held = await create(bob, 'api', 2);
+  t.equal(held.code, 429, 'the lock is seen by a live read');
+  t.match(held.body, { message: /locked by revision 1/ });
+  await finish(admin, 'api', 1);
+  t.equal((await create(bob, 'api', 2)).code, 201, 'and so is its end');
+});
+
+t.test('malformed records are refused in words', async (t) => {
+  const { admin } = await world(t);
+  const liar = record('api', 2, PENDING);
+  liar.metadata.labels.version = '3';
+  const { code, body } = await admin.request('POST', SECRETS, liar);
+  t.equal(code, 400);
+  t.match(body, {
+    message:
+      'admission webhook "gate.lockkeeper.dev" denied the request: "sh.helm.release.v1.api.v2" is not a Helm ' +
+      'release record that can be deployed: its label version is 3. Nothing was changed.',
+  });
+});
+
+t.test('a server-side dry run changes nothing and waits for nobody', async (t) => {
+  const { admin, bob } = await world(t);
+  const dryRun = (client: ApiClient, revision: number) =>
+    client.request('POST', `${SECRETS}?dryRun=All`, record('api', revision, PENDING));
+  t.equal((await dryRun(bob, 1)).code, 201);
+  t.equal((await create(admin, 'api', 1)).code, 201, 'the dry run took no place');
+  const { code, body } = await dryRun(bob, 2);
+  t.equal(code, 409);
+  t.match(body, { message: /This was a dry run/ });
+});
+
+t.test('shutdown answers every held call with 429 and loses none', async (t) => {
+  const { cluster, service, logs } = await world(t, { config: { maxHeld: 200 } });
+  const releases = Array.from({ length: 200 }, (_, index) => `release-${index}`);
+  cluster.seed(releases.map((release) => record(release, 1, PENDING)));
+  const bob = await cluster.client({ username: 'bob' });
+  const held = logs.line('held', ({ held }) => held === 200);
+  const answers = releases.map((release) => create(bob, release, 2));
+  await held;
+  await service.close();
+  for (const { code, headers } of await Promise.all(answers)) {
+    if (code !== 429 || headers['retry-after'] !== '1') t.fail(`a held call got ${code}`);
+  }
+  t.equal(cluster.openWatches(), 0, 'the watches have ended');
+});
+
+t.test('not ready before the first list was applied, and not when shutting down', async (t) => {
+  const { cluster } = await world(t);
+  const mend = cluster.faults.failRequests(({ userAgent }) =>
+    userAgent === 'lockkeeper' ? { status: 403 } : undefined,
+  );
+  const starting = startServiceOn(t, cluster, { metricsPort: 0 });
+  mend();
+  const { service, caCertificate } = await starting;
+  t.equal((await get(service.port, '/readyz', caCertificate)).code, 200);
+});
+
+t.test('two replicas, one lock', async (t) => {
+  const { cluster, admin, bob, logs, url } = await world(t);
+  const second = await startServiceOn(t, cluster);
+  await create(admin, 'api', 1);
+  const here = create(bob, 'api', 2);
+  await logs.line('held');
+  const there = post(
+    second.service.port,
+    deployReview({ release: 'api', revision: 2 }),
+    second.caCertificate,
+  );
+  t.match(
+    await second.logs.line('held'),
+    { lock: { revision: 1, holder: 'holder unknown' } },
+    'the other one was not asked',
+  );
+  await finish(admin, 'api', 1);
+  const [stored, answer] = await Promise.all([here, there]);
+  t.equal(stored.code, 201);
+  t.match(answer, { code: 200 });
+  t.ok(url);
+});
+
+function get(port: number, path: string, ca: string) {
+  return send(port, 'GET', path, undefined, ca);
+}
+
+function post(port: number, review: object, ca: string) {
+  return send(port, 'POST', '/admission?timeout=15s', review, ca);
+}
+
+async function send(port: number, method: string, path: string, body: object | undefined, ca: string) {
+  const { promise, resolve, reject } = Promise.withResolvers<{ code: number; body: string }>();
+  const outgoing = httpsRequest(
+    { host: '127.0.0.1', port, method, path, ca, headers: { 'content-type': 'application/json' } },
+    (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve({ code: response.statusCode ?? 0, body: text }));
+    },
+  );
+  outgoing.on('error', reject).end(body && JSON.stringify(body));
+  return promise;
+}
