@@ -5,7 +5,8 @@ import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createGate } from './gate/hold.ts';
-import { buildApp, buildProbes } from './http/app.ts';
+import { buildApp, buildPlainApp } from './http/app.ts';
+import { createMetrics } from './http/metrics.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
 import { startListWatch } from './kubernetes/watch.ts';
@@ -46,7 +47,20 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
   const reader = createRevisionReader(client);
-  const gate = createGate({ drivers, reader, watched: registry, holders, limits: config, clock, log });
+  const metrics = createMetrics({
+    heldNow: () => gate.held(),
+    lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
+  });
+  const gate = createGate({
+    drivers,
+    reader,
+    watched: registry,
+    holders,
+    limits: config,
+    clock,
+    log,
+    onLeave: metrics.held,
+  });
 
   let closing = false;
   const readiness = {
@@ -55,31 +69,35 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       ...(registry.isComplete(drivers) ? [] : ['the pending releases have not been listed yet']),
     ],
   };
-  const app = buildApp({ tls, gate, readiness, log });
-  const probes = buildProbes({ readiness, log });
+  const app = buildApp({ tls, gate, readiness, metrics, log });
+  const plain = buildPlainApp({ readiness, metrics, log });
 
-  const { host, port, metricsPort } = config;
-  await app.listen({ host, port });
-  if (metricsPort !== 0) await probes.listen({ host, port: metricsPort });
   const watches = drivers.map((driver) =>
     startListWatch({ client, ...followPending(driver, registry), clock, random, log }),
   );
 
-  const addresses = {
+  async function close(): Promise<void> {
+    closing = true;
+    await app.close();
+    await plain.close();
+    await Promise.all(watches.map((watch) => watch.stop()));
+    await connection.close();
+  }
+
+  const { host, port, metricsPort } = config;
+  try {
+    await app.listen({ host, port });
+    if (metricsPort !== 0) await plain.listen({ host, port: metricsPort });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const ports = {
     port: portOf(app.server.address()),
-    metricsPort: metricsPort === 0 ? undefined : portOf(probes.server.address()),
+    metricsPort: metricsPort === 0 ? undefined : portOf(plain.server.address()),
   };
-  log.info({ host, ...addresses }, 'listening');
-  return {
-    ...addresses,
-    async close() {
-      closing = true;
-      await app.close();
-      await probes.close();
-      await Promise.all(watches.map((watch) => watch.stop()));
-      await connection.close();
-    },
-  };
+  log.info({ host, ...ports }, 'listening');
+  return { ...ports, close };
 }
 
 function portOf(address: AddressInfo | string | null): number {

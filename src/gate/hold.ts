@@ -57,6 +57,8 @@ export interface Gate {
    * @throws if the cluster cannot be read, or the caller hung up
    */
   review(review: Review, call: Call): Promise<Verdict>;
+  /** How many calls are held. */
+  held(): number;
   /** Sends every held call away now, and holds none from now on; what need not wait is still admitted. */
   close(): void;
 }
@@ -69,6 +71,8 @@ export interface GateOptions {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of each held call when it leaves. */
+  readonly onLeave: (heldSeconds: number) => void;
 }
 
 /** Answer this long before the caller gives up, so that the answer can be decided, sent and read (trap 18). */
@@ -86,7 +90,7 @@ const LATE_MS = 60_000;
 type Awakening = 'changed' | 'timeout' | 'closed';
 
 export function createGate(options: GateOptions): Gate {
-  const { drivers, reader, watched, holders, limits, clock, log } = options;
+  const { drivers, reader, watched, holders, limits, clock, log, onLeave } = options;
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
   const sleepers = new Set<(awakening: Awakening) => void>();
@@ -102,7 +106,9 @@ export function createGate(options: GateOptions): Gate {
         throw error;
       })
       .finally(() => {
-        if (visit.held) held -= 1;
+        if (visit.heldSince === undefined) return;
+        held -= 1;
+        onLeave((clock.now() - visit.heldSince) / 1000);
       });
   }
 
@@ -125,7 +131,7 @@ export function createGate(options: GateOptions): Gate {
       holdUntil: start + holdMs,
       giveUpAt: undefined,
       lock: undefined,
-      held: false,
+      heldSince: undefined,
       slept: false,
     };
   }
@@ -189,10 +195,10 @@ export function createGate(options: GateOptions): Gate {
 
     visit.giveUpAt ??= patience.wait(deploy) + limits.maxWaitSeconds * 1000;
     const until = Math.min(holdUntil, visit.giveUpAt);
-    const noSeat = !visit.held && held >= limits.maxHeld;
+    const noSeat = visit.heldSince === undefined && held >= limits.maxHeld;
     if (closed || noSeat || until <= clock.now()) return sendAway(visit, lock, visit.giveUpAt);
-    if (!visit.held) {
-      visit.held = true;
+    if (visit.heldSince === undefined) {
+      visit.heldSince = clock.now();
       held += 1;
       log.info({ ...describe(deploy), ...describeLock(lock), held }, 'held');
     }
@@ -262,6 +268,7 @@ export function createGate(options: GateOptions): Gate {
           return admit(screening.deploy, call);
       }
     },
+    held: () => held,
     close() {
       closed = true;
       for (const wake of sleepers) wake('closed');
@@ -279,8 +286,8 @@ interface Visit {
   giveUpAt: number | undefined;
   /** The lock that it was last seen waiting for. */
   lock: Lock | undefined;
-  /** Whether it counts among the held calls. */
-  held: boolean;
+  /** Since when it counts among the held calls. */
+  heldSince: number | undefined;
   /** Whether time has passed since it was asked. */
   slept: boolean;
 }

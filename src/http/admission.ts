@@ -1,7 +1,8 @@
 /** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { parseAdmissionReview, toAdmissionReview } from '../gate/admission-review.ts';
+import { parseAdmissionReview, toAdmissionReview, type Verdict } from '../gate/admission-review.ts';
 import type { Gate } from '../gate/hold.ts';
+import type { Decision, Metrics } from './metrics.ts';
 import { sendProblem } from './problem.ts';
 
 /**
@@ -10,7 +11,7 @@ import { sendProblem } from './problem.ts';
  */
 const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
 
-export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>): void {
+export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>, metrics: Metrics): void {
   app.post<{ Querystring: { timeout?: unknown } }>(
     '/admission',
     { bodyLimit: BODY_LIMIT_BYTES },
@@ -19,10 +20,15 @@ export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>): 
       if (!('review' in body)) return refuseUnreadable(reply, body.uid, body.problem);
 
       const signal = hangUpSignal(reply);
+      const count = (decision: Decision) =>
+        metrics.admission(body.review.operation, decision, reply.elapsedTime / 1000);
       try {
         const timeoutMs = parseDuration(request.query.timeout);
-        return toAdmissionReview(body.uid, await gate.review(body.review, { signal, timeoutMs }));
+        const verdict = await gate.review(body.review, { signal, timeoutMs });
+        count(decisionOf(verdict));
+        return toAdmissionReview(body.uid, verdict);
       } catch (error) {
+        count(signal.aborted ? 'hung-up' : 'unreadable');
         if (signal.aborted) return reply.hijack(); // nobody is there to be answered
         // Not an answer of ours: failurePolicy alone decides what an API server makes of a failed call.
         return sendProblem(reply, 500, `lockkeeper cannot read release records: ${(error as Error).message}`);
@@ -34,6 +40,10 @@ export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>): 
 function refuseUnreadable(reply: FastifyReply, uid: string | undefined, problem: string) {
   if (uid === undefined) return sendProblem(reply, 400, problem);
   return toAdmissionReview(uid, { allowed: false, denial: { code: 400, message: problem } });
+}
+
+function decisionOf(verdict: Verdict): Decision {
+  return verdict.allowed ? 'allowed' : `denied-${verdict.denial.code}`;
 }
 
 /** Aborted when the connection is lost before the answer was sent. */

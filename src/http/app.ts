@@ -3,6 +3,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import type { Gate } from '../gate/hold.ts';
 import { useAdmission } from './admission.ts';
 import { type Readiness, useHealth } from './health.ts';
+import { type Metrics, useMetrics } from './metrics.ts';
 import { useProblems } from './problem.ts';
 
 export interface AppOptions {
@@ -10,6 +11,7 @@ export interface AppOptions {
   readonly tls: { readonly certificate: string; readonly privateKey: string };
   readonly gate: Gate;
   readonly readiness: Readiness;
+  readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
 }
 
@@ -20,7 +22,7 @@ const KEEP_ALIVE_MS = 120_000;
 const RECEIVE_TIMEOUT_MS = 30_000;
 
 /** HTTPS: the webhook and the probes. Closing it sends every held call away first, then waits for all answers. */
-export function buildApp({ tls, gate, readiness, log }: AppOptions): FastifyInstance {
+export function buildApp({ tls, gate, readiness, metrics, log }: AppOptions): FastifyInstance {
   const app: FastifyInstance = fastify({
     ...common(log),
     https: { cert: tls.certificate, key: tls.privateKey },
@@ -36,15 +38,17 @@ export function buildApp({ tls, gate, readiness, log }: AppOptions): FastifyInst
   });
   useProblems(app);
   useHealth(app, readiness);
-  useAdmission(app, gate);
+  useAdmission(app, gate, metrics);
   return app;
 }
 
-/** Plain HTTP: the probes, for a kubelet that need not know the certificate. */
-export function buildProbes({ readiness, log }: Pick<AppOptions, 'readiness' | 'log'>): FastifyInstance {
+/** Plain HTTP: the probes and the metrics, for those that need not know the certificate. */
+export function buildPlainApp(options: Pick<AppOptions, 'readiness' | 'metrics' | 'log'>): FastifyInstance {
+  const { readiness, metrics, log } = options;
   const app = fastify(common(log));
   useProblems(app);
   useHealth(app, readiness);
+  useMetrics(app, metrics);
   return app;
 }
 

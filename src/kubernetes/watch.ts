@@ -22,6 +22,7 @@ export interface ListWatchOptions {
 }
 
 export interface ListWatch {
+  readonly resource: Driver;
   /** When the server was last heard of, in milliseconds since 1970; undefined before the first list. */
   lastEventAt(): number | undefined;
   /** Resolves when the watch has ended and will say no more. */
@@ -91,6 +92,7 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
 
   const ended = run();
   return {
+    resource,
     lastEventAt: () => lastEventAt,
     stop() {
       stopping.abort();

@@ -17,6 +17,7 @@ function harness(limits: Partial<Limits> = {}) {
   const clock = fakeClock();
   const logs = testLog();
   const stored = new Map<number, Revision>();
+  const stays: number[] = [];
   const cluster = { failure: undefined as Error | undefined, reads: 0 };
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
@@ -38,6 +39,7 @@ function harness(limits: Partial<Limits> = {}) {
     limits: { ...LIMITS, ...limits },
     clock,
     log: logs.log,
+    onLeave: (seconds) => stays.push(seconds),
   });
 
   return {
@@ -46,6 +48,8 @@ function harness(limits: Partial<Limits> = {}) {
     registry,
     cluster,
     logs,
+    /** How long each held call stayed, in seconds. */
+    stays,
     /** Writes a revision, and lets the watch say so. */
     store(number: number, status: string, options: { uid?: string; release?: Release } = {}) {
       const release = options.release ?? { driver: 'secrets', namespace: 'prod', name: 'api' };
@@ -104,16 +108,19 @@ async function equalState(t: Test, asked: Asked, expected: string, name: string)
 }
 
 t.test('a deploy behind a lock is held, and admitted when the lock is freed', async (t) => {
-  const { gate, clock, store, logs } = harness();
+  const { gate, clock, store, logs, stays } = harness();
   store(6, 'pending-upgrade');
   const rollback = ask(gate, { revision: 7, status: 'pending-rollback' });
   await equalState(t, rollback, 'waiting', 'held');
+  t.equal(gate.held(), 1);
   clock.advance(4_000);
   await equalState(t, rollback, 'waiting', 'still held after 4 s');
 
   store(6, 'deployed');
   t.same(await rollback.verdict, { allowed: true, warnings: [] });
   t.equal(clock.timers(), 0, 'no timer is left behind');
+  t.equal(gate.held(), 0);
+  t.same(stays, [4], 'it was held for 4 s');
   t.match(logs.lines, [
     { msg: 'held', release: 'api', revision: 7, held: 1, lock: { revision: 6, status: 'pending-upgrade' } },
     { msg: 'admitted after a wait', elapsedMs: 4_000, waitedMs: 4_000 },

@@ -6,7 +6,8 @@ import { Agent } from 'undici';
 import type { Verdict } from '../../src/gate/admission-review.ts';
 import type { Call, Gate } from '../../src/gate/hold.ts';
 import { parseDuration } from '../../src/http/admission.ts';
-import { buildApp, buildProbes } from '../../src/http/app.ts';
+import { buildApp, buildPlainApp } from '../../src/http/app.ts';
+import { createMetrics } from '../../src/http/metrics.ts';
 import { issueAuthority, issueServingCertificate, type KeyPair } from '../../src/tls/issue.ts';
 import { deployReview, fixture } from '../fixtures/reviews.ts';
 import { testLog } from '../support/log.ts';
@@ -26,18 +27,28 @@ function fakeGate(answer: (call: Call) => Promise<Verdict>): Gate & { calls: Cal
       calls.push(call);
       return answer(call);
     },
+    held: () => 3,
     close: () => {
       closed = true;
     },
   };
 }
 
+const metricsOf = (gate: Gate) =>
+  createMetrics({
+    heldNow: gate.held,
+    lastEvents: () => [
+      { resource: 'secrets', at: 1_795_352_358_250 },
+      { resource: 'configmaps', at: undefined },
+    ],
+  });
+
 const allowing = () => fakeGate(async () => ({ allowed: true, warnings: [] }));
 
 async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = []) {
   const logs = testLog();
   const readiness = { reasons: () => reasons };
-  const app = buildApp({ tls, gate, readiness, log: logs.log });
+  const app = buildApp({ tls, gate, readiness, metrics: metricsOf(gate), log: logs.log });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const dispatcher = new Agent({ connect: { ca: authority.certificate }, allowH2: false });
   t.teardown(() => Promise.all([app.close(), dispatcher.close()]));
@@ -251,7 +262,11 @@ t.test('closing sends every held call away, answers it, and drops its connection
 t.test('probes, over HTTPS and over HTTP', async (t) => {
   const reasons: string[] = [];
   const { send } = await serve(t, allowing(), reasons);
-  const probes = buildProbes({ readiness: { reasons: () => reasons }, log: testLog().log });
+  const probes = buildPlainApp({
+    readiness: { reasons: () => reasons },
+    metrics: metricsOf(allowing()),
+    log: testLog().log,
+  });
   t.teardown(() => probes.close());
   const asks: [string, (path: string) => Promise<{ status: number; body: unknown }>][] = [
     ['HTTPS', (path) => send('GET', path)],
@@ -285,7 +300,7 @@ t.test('a failure that nobody foresaw is a problem and a log line', async (t) =>
       throw new Error('unforeseen');
     },
   };
-  const probes = buildProbes({ readiness, log: logs.log });
+  const probes = buildPlainApp({ readiness, metrics: metricsOf(allowing()), log: logs.log });
   t.teardown(() => probes.close());
   t.equal((await probes.inject('/readyz')).statusCode, 500);
   t.match(logs.lines, [{ level: 50, msg: 'a request failed', err: { message: 'unforeseen' } }]);
@@ -297,4 +312,47 @@ t.test('plain HTTP on the HTTPS port is turned down, and the next call is served
   t.teardown(() => plain.close());
   await t.rejects(plain.request({ origin: `http://127.0.0.1:${port}`, path: '/livez', method: 'GET' }));
   t.equal((await send('GET', '/livez')).status, 200);
+});
+
+t.test('metrics: every name of the contract, and no name that a forged review could invent', async (t) => {
+  const answers: (() => Promise<Verdict>)[] = [
+    async () => ({ allowed: true, warnings: [] }),
+    async () => ({ allowed: false, denial: { code: 429, message: 'later', retryAfterSeconds: 1 } }),
+    async () => ({ allowed: false, denial: { code: 409, message: 'no' } }),
+    async () => {
+      throw new Error('unreadable');
+    },
+  ];
+  const gate = fakeGate(() => (answers.shift() as () => Promise<Verdict>)());
+  const metrics = metricsOf(gate);
+  const readiness = { reasons: () => [] };
+  const log = testLog().log;
+  const app = buildApp({ tls, gate, readiness, metrics, log });
+  const plain = buildPlainApp({ readiness, metrics, log });
+  t.teardown(() => Promise.all([app.close(), plain.close()]));
+
+  const forged = deployReview();
+  forged.request.operation = 'MAKE-ME-A-TIME-SERIES';
+  for (const payload of [deployReview(), deployReview(), deployReview(), forged]) {
+    await app.inject({ method: 'POST', url: '/admission', payload });
+  }
+  metrics.held(1.5);
+  const { body, headers } = await plain.inject('/metrics');
+  t.match(headers['content-type'], /^text\/plain; version=0\.0\.4/);
+  for (const line of [
+    'lockkeeper_admission_requests_total{operation="CREATE",decision="allowed"} 1',
+    'lockkeeper_admission_requests_total{operation="CREATE",decision="denied-429"} 1',
+    'lockkeeper_admission_requests_total{operation="CREATE",decision="denied-409"} 1',
+    'lockkeeper_admission_requests_total{operation="other",decision="unreadable"} 1',
+    'lockkeeper_admission_duration_seconds_count 4',
+    'lockkeeper_hold_duration_seconds_bucket{le="1"} 0',
+    'lockkeeper_hold_duration_seconds_bucket{le="2"} 1',
+    'lockkeeper_held_requests 3',
+    'lockkeeper_watch_last_event_timestamp_seconds{resource="secrets"} 1795352358.25',
+    'process_resident_memory_bytes ',
+  ]) {
+    t.ok(body.includes(`\n${line}`), line);
+  }
+  t.notMatch(body, /configmaps/, 'a watch that never heard anything has no time');
+  t.equal((await app.inject('/metrics')).statusCode, 404, 'not on the port that the cluster calls');
 });

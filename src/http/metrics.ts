@@ -1,0 +1,85 @@
+/** `GET /metrics`, for Prometheus. The names are a contract: dashboards and alerts are built on them. */
+import type { FastifyInstance } from 'fastify';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+export interface Metrics {
+  /** A review was answered, or could not be. `seconds` counts from the end of its body. */
+  admission(operation: string, decision: Decision, seconds: number): void;
+  /** A call left the gate after it was held. */
+  held(seconds: number): void;
+  /** All of it, as text for Prometheus. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+export type Decision = 'allowed' | 'denied-400' | 'denied-409' | 'denied-429' | 'unreadable' | 'hung-up';
+
+export interface MetricsSources {
+  /** Calls in the gate now. */
+  readonly heldNow: () => number;
+  /** When each watch last heard of the API server, in milliseconds since 1970; undefined if it never did. */
+  readonly lastEvents: () => readonly { readonly resource: string; readonly at: number | undefined }[];
+}
+
+/** From a read in the same rack to the longest time that a webhook may be given. */
+const ADMISSION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const HOLD_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 20, 30];
+
+/** A review is not to be trusted: whatever else it calls its operation makes no new time series. */
+const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];
+
+export function createMetrics({ heldNow, lastEvents }: MetricsSources): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const requests = new Counter({
+    name: 'lockkeeper_admission_requests_total',
+    help: 'Reviews by operation and by what became of them.',
+    labelNames: ['operation', 'decision'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'lockkeeper_admission_duration_seconds',
+    help: 'Time from a review to its answer, holds included.',
+    buckets: ADMISSION_BUCKETS,
+    registers,
+  });
+  const holds = new Histogram({
+    name: 'lockkeeper_hold_duration_seconds',
+    help: 'How long held calls were held, by call.',
+    buckets: HOLD_BUCKETS,
+    registers,
+  });
+  new Gauge({
+    name: 'lockkeeper_held_requests',
+    help: 'Calls that are held now.',
+    registers,
+    collect() {
+      this.set(heldNow());
+    },
+  });
+  new Gauge({
+    name: 'lockkeeper_watch_last_event_timestamp_seconds',
+    help: 'When a watch last heard of the API server, in seconds since 1970. Bookmarks come about every minute.',
+    labelNames: ['resource'],
+    registers,
+    collect() {
+      for (const { resource, at } of lastEvents()) if (at !== undefined) this.set({ resource }, at / 1000);
+    },
+  });
+
+  return {
+    admission(operation, decision, seconds) {
+      requests.inc({ operation: OPERATIONS.includes(operation) ? operation : 'other', decision });
+      duration.observe(seconds);
+    },
+    held: (seconds) => holds.observe(seconds),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+export function useMetrics(app: FastifyInstance, metrics: Metrics): void {
+  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
+}
