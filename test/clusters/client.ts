@@ -1,7 +1,6 @@
 /** A small client of the Kubernetes API for tests: no cache, no retries, every answer as it came. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
-import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import type { KubernetesObject, StoredObject } from './kubernetes-object.ts';
 
@@ -105,7 +104,7 @@ export function connect({ url, caCertificate, token }: Connection): ApiClient {
     const response = await send('GET', path, undefined, options);
     if (response.statusCode !== 200)
       throw new Error(`GET ${path}: ${response.statusCode} ${await text(response)}`);
-    for await (const line of createInterface({ input: response })) yield JSON.parse(line) as WatchEvent;
+    for await (const line of linesOf(response)) yield JSON.parse(line) as WatchEvent;
   }
 
   return {
@@ -126,6 +125,16 @@ export function connect({ url, caCertificate, token }: Connection): ApiClient {
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Unlike readline, this leaves an error of the stream to whoever asks for the next line. */
+async function* linesOf(stream: IncomingMessage): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of stream.setEncoding('utf8') as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() as string;
+    yield* lines;
+  }
 }
 
 function namespaceObject(name: string, labels: Record<string, string>): KubernetesObject {

@@ -486,7 +486,9 @@ t.test('an update without a version is reviewed again when the object changed me
   webhook.decide(async () => {
     if (!intervened) {
       intervened = true;
-      await admin.patch(`${SECRETS}/one`, { metadata: { labels: { by: 'other' } } });
+      await admin.patch(`${SECRETS}/one`, {
+        metadata: { labels: { by: `other ${webhook.reviews.length}` } },
+      });
     }
     return { allowed: true };
   });

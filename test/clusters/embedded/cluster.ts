@@ -32,6 +32,7 @@ import { createFaultRules, type FaultRule } from './faults.ts';
 import { keyOf, RESOURCES, type Resource } from './resources.ts';
 import { startServer } from './server.ts';
 import { type Change, createStore } from './store.ts';
+import { prepare } from './strategy.ts';
 import { createTraffic, type Traffic } from './traffic.ts';
 import { type Authorize, createUsers } from './users.ts';
 import { createWatches } from './watches.ts';
@@ -82,7 +83,7 @@ export interface EmbeddedCluster extends Cluster {
     matches: (event: AdmissionEvent) => boolean,
     signal?: AbortSignal,
   ): Promise<AdmissionEvent>;
-  /** Stores objects past admission and all checks: cheap enough for 100,000. */
+  /** Stores objects past admission and all checks, with their defaults: cheap enough for 100,000. */
   seed(objects: Iterable<KubernetesObject>): void;
 }
 
@@ -110,7 +111,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
         kind === object.kind && object.apiVersion === (group ? `${group}/${version}` : version),
     );
     if (!resource) throw new Error(`the embedded cluster knows no ${object.apiVersion} ${object.kind}`);
-    store.insert(keyOf(resource), withIdentity(object));
+    store.insert(keyOf(resource), prepare(resource, withIdentity(object)));
   };
   for (const name of ['default', 'kube-system', 'kube-public']) stored(namespace(name));
 
@@ -188,13 +189,7 @@ async function issueCertificates() {
 }
 
 function namespace(name: string): KubernetesObject {
-  return {
-    apiVersion: 'v1',
-    kind: 'Namespace',
-    metadata: { name, labels: { 'kubernetes.io/metadata.name': name } },
-    spec: { finalizers: ['kubernetes'] },
-    status: { phase: 'Active' },
-  };
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
 }
 
 function withIdentity(object: KubernetesObject): StoredObject {

@@ -39,8 +39,8 @@ export function trackFields(
   const others = entries
     .filter((entry) => entry !== own)
     .map((entry) => ({ ...entry, fieldsV1: intersection(without(entry.fieldsV1, changed), all) }))
-    .filter((entry) => Object.keys(entry.fieldsV1).length > 0);
-  if (Object.keys(changed).length === 0) return own ? [...others, retain(own, all)] : others;
+    .filter((entry) => !isEmpty(entry.fieldsV1));
+  if (isEmpty(changed)) return own ? [...others, retain(own, all)] : others;
   return [
     ...others,
     {
@@ -103,7 +103,9 @@ function union(left: Fields, right: Fields): Fields {
 function intersection(left: Fields, right: Fields): Fields {
   const result: Fields = {};
   for (const [key, fields] of Object.entries(left)) {
-    if (right[key]) result[key] = intersection(fields, right[key]);
+    if (!right[key]) continue;
+    const both = intersection(fields, right[key]);
+    if (isEmpty(fields) || !isEmpty(both)) result[key] = both;
   }
   return result;
 }
@@ -118,7 +120,11 @@ function without(left: Fields, right: Fields): Fields {
       continue;
     }
     const rest = without(fields, removed);
-    if (Object.keys(rest).length > 0) result[key] = rest;
+    if (!isEmpty(rest)) result[key] = rest;
   }
   return result;
+}
+
+function isEmpty(fields: Fields): boolean {
+  return Object.keys(fields).length === 0;
 }
