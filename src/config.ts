@@ -115,7 +115,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   }
   const problems = unknownNames(given);
   const values = check(given, problems);
-  problems.push(...tlsProblems(given));
+  problems.push(...tlsProblems(given), ...portProblems(values));
   if (problems.length > 0) throw new ConfigError(problems);
 
   return {
@@ -164,6 +164,11 @@ function notNumbers(given: Readonly<Record<string, string>>): string[] {
   return Object.entries(Environment.properties)
     .filter(([name, { type }]) => type === 'integer' && !/^\d*$/.test(given[name] ?? ''))
     .map(([name]) => name);
+}
+
+function portProblems({ LOCKKEEPER_PORT: port, LOCKKEEPER_METRICS_PORT: metrics }: Environment): string[] {
+  const clash = port === metrics && port > 0;
+  return clash ? [`LOCKKEEPER_METRICS_PORT is ${metrics}, but must differ from LOCKKEEPER_PORT`] : [];
 }
 
 function tlsProblems(given: Readonly<Record<string, string>>): string[] {

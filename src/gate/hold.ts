@@ -23,7 +23,8 @@ export interface Reader {
 
 /** What the gate asks of the watch's view: when to look again, never whether to admit. */
 export interface Watched {
-  isPending(release: Release, revision: number): boolean;
+  /** Whether this revision may be stored already: it was seen, or a later one was. */
+  mayExist(release: Release, revision: number): boolean;
   nextChange(release: Release): { readonly happened: Promise<void>; cancel(): void };
 }
 
@@ -132,7 +133,6 @@ export function createGate(options: GateOptions): Gate {
       giveUpAt: undefined,
       lock: undefined,
       heldSince: undefined,
-      slept: false,
     };
   }
 
@@ -147,7 +147,6 @@ export function createGate(options: GateOptions): Gate {
         const arrival = deploy.dryRun ? undefined : holders.onTheWayUntil(deploy.release);
         const until = Math.min(arrival ?? 0, visit.start + ARRIVAL_MS);
         if (until <= clock.now()) return allow(visit);
-        visit.slept = true;
         await sleep(change, until, call.signal);
         return undefined;
       }
@@ -173,14 +172,10 @@ export function createGate(options: GateOptions): Gate {
     }
   }
 
-  /** Whoever slept may have missed that another client created this very revision, and finished it. */
-  async function read({ deploy, call, slept }: Visit): Promise<ClusterFacts> {
-    const { release, revision } = deploy;
+  async function read({ deploy: { release, revision }, call: { signal } }: Visit): Promise<ClusterFacts> {
     const [same, below] = await Promise.all([
-      slept || watched.isPending(release, revision)
-        ? reader.revision(release, revision, call.signal)
-        : undefined,
-      revision > 1 ? reader.newestBelow(release, revision, call.signal) : undefined,
+      watched.mayExist(release, revision) ? reader.revision(release, revision, signal) : undefined,
+      revision > 1 ? reader.newestBelow(release, revision, signal) : undefined,
     ]);
     return { same: toLock(same), below: toLock(below) };
   }
@@ -202,7 +197,6 @@ export function createGate(options: GateOptions): Gate {
       held += 1;
       log.info({ ...describe(deploy), ...describeLock(lock), held }, 'held');
     }
-    visit.slept = true;
     const awakening = await sleep(change, until, call.signal);
     return awakening === 'changed' ? undefined : sendAway(visit, lock, visit.giveUpAt);
   }
@@ -288,8 +282,6 @@ interface Visit {
   lock: Lock | undefined;
   /** Since when it counts among the held calls. */
   heldSince: number | undefined;
-  /** Whether time has passed since it was asked. */
-  slept: boolean;
 }
 
 /** The fields of a log line about a deploy: names and numbers only, never the payload. */

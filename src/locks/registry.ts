@@ -4,6 +4,7 @@
  * It wakes whoever waits for a release and says what is worth a second look. Nothing is ever admitted on its
  * word: a watch may be late or cut.
  */
+import { LRUCache } from 'lru-cache';
 import { type Driver, type Release, type Revision, releaseKey } from '../helm/release.ts';
 
 export interface Registry {
@@ -13,10 +14,13 @@ export interface Registry {
   put(revision: Revision): void;
   /** A revision is pending no more, or gone; waiters are woken. */
   remove(revision: Revision): void;
-  /** Whether a revision was last seen pending. */
-  isPending(release: Release, revision: number): boolean;
   /** Whether the record with this uid was last seen pending. */
   hasRecord(uid: string): boolean;
+  /**
+   * Whether this revision may be stored, whatever its status is now: it was seen pending, or a later one was.
+   * Worth a live read, no more: the release may have been uninstalled since.
+   */
+  mayExist(release: Release, revision: number): boolean;
   /** Resolves at the next change of this release's pending revisions. Call `cancel` when done with it. */
   nextChange(release: Release): Change;
   /** Whether each of the drivers had its first list. */
@@ -28,12 +32,22 @@ export interface Change {
   cancel(): void;
 }
 
+/** Releases whose newest revision is remembered; forgetting one costs the loser of a race some words. */
+const MAX_REMEMBERED = 10_000;
+
 /** @param onAppeared called with the uid of each pending record when it is first seen */
 export function createRegistry(onAppeared: (uid: string) => void): Registry {
-  const pending = new Map<string, Map<number, Revision>>();
-  const uids = new Set<string>();
+  const pending = new Map<string, Revision>(); // by uid
+  const newestSeen = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   const waiters = new Map<string, Set<() => void>>();
   const listed = new Set<Driver>();
+
+  function add(revision: Revision): void {
+    const key = releaseKey(revision.release);
+    newestSeen.set(key, Math.max(revision.number, newestSeen.get(key) ?? 0));
+    pending.set(revision.uid, revision);
+    onAppeared(revision.uid);
+  }
 
   function wake(key: string): void {
     const waiting = waiters.get(key);
@@ -41,44 +55,24 @@ export function createRegistry(onAppeared: (uid: string) => void): Registry {
     for (const resolve of waiting ?? []) resolve();
   }
 
-  function add(key: string, revision: Revision): void {
-    const revisions = pending.get(key) ?? new Map<number, Revision>();
-    pending.set(key, revisions.set(revision.number, revision));
-    uids.add(revision.uid);
-    onAppeared(revision.uid);
-  }
-
-  function forget(driver: Driver): void {
-    for (const [key, revisions] of pending) {
-      if (!key.startsWith(`${driver}/`)) continue;
-      for (const { uid } of revisions.values()) uids.delete(uid);
-      pending.delete(key);
-    }
-  }
-
   return {
     replace(driver, revisions) {
-      forget(driver);
-      for (const revision of revisions) add(releaseKey(revision.release), revision);
+      for (const { release, uid } of pending.values()) if (release.driver === driver) pending.delete(uid);
+      for (const revision of revisions) add(revision);
       listed.add(driver);
       for (const key of waiters.keys()) if (key.startsWith(`${driver}/`)) wake(key);
     },
     put(revision) {
-      if (uids.has(revision.uid)) return;
-      const key = releaseKey(revision.release);
-      add(key, revision);
-      wake(key);
+      if (pending.has(revision.uid)) return;
+      add(revision);
+      wake(releaseKey(revision.release));
     },
     remove(revision) {
-      const key = releaseKey(revision.release);
-      const revisions = pending.get(key);
-      uids.delete(revision.uid);
-      revisions?.delete(revision.number);
-      if (revisions?.size === 0) pending.delete(key);
-      wake(key);
+      pending.delete(revision.uid);
+      wake(releaseKey(revision.release));
     },
-    isPending: (release, revision) => pending.get(releaseKey(release))?.has(revision) ?? false,
-    hasRecord: (uid) => uids.has(uid),
+    hasRecord: (uid) => pending.has(uid),
+    mayExist: (release, revision) => revision <= (newestSeen.get(releaseKey(release)) ?? 0),
     nextChange(release) {
       const key = releaseKey(release);
       const { promise, resolve } = Promise.withResolvers<void>();
