@@ -484,6 +484,17 @@ t.test('server-side apply creates, then merges, and remembers its manager', asyn
   ]);
 });
 
+t.test('server-side apply removes what its manager leaves out, unless somebody else set it', async (t) => {
+  const { admin } = await startCluster(t);
+  const headers = { 'content-type': 'application/apply-patch+yaml' };
+  const apply = (object: JsonObject) =>
+    admin.request('PATCH', '/api/v1/namespaces/prod/configmaps/one?fieldManager=me', object, { headers });
+  await apply({ metadata: { labels: { a: '1' } }, data: { a: '1', b: '1', c: '1' } });
+  await admin.patch('/api/v1/namespaces/prod/configmaps/one', { data: { b: '2' } });
+  const { body } = await apply({ metadata: {}, data: { a: '1' } });
+  t.same([body.data, body.metadata.labels], [{ a: '1', b: '2' }, {}]);
+});
+
 t.test('fields belong to whoever changed them last', async (t) => {
   const { admin } = await startCluster(t);
   const as = (manager: string, data: JsonObject) =>
@@ -788,6 +799,7 @@ t.test('resources that are added are discovered and served', async (t) => {
         hasStatus: true,
         selectableFields: [],
         names: 'subdomain',
+        columns: [{ name: 'Status', path: 'status.state' }],
       },
     ],
   });
@@ -800,7 +812,11 @@ t.test('resources that are added are discovered and served', async (t) => {
     kind: 'APIGroup',
     name: 'lockkeeper.dev',
   });
-  await admin.create('/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks', {
+  const path = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
+  await admin.create(path, {
     metadata: { name: 'api' },
   });
+  await admin.patch(`${path}/api/status`, { status: { state: 'pending' } });
+  const table = await admin.request<JsonObject>('GET', `${path}/api`, undefined, { headers: TABLE });
+  t.match(table.body, { rows: [{ cells: ['api', 'pending', '0s'] }] });
 });

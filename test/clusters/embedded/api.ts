@@ -1,7 +1,13 @@
 /** The API itself: from a request that has been read to the object that answers it. */
-import { isJsonObject, type JsonObject, type StoredObject } from '../kubernetes-object.ts';
+import {
+  isJsonObject,
+  type JsonObject,
+  type KubernetesObject,
+  type StoredObject,
+} from '../kubernetes-object.ts';
 import { discover } from './discovery.ts';
 import { listPage } from './lists.ts';
+import { withoutAbandoned } from './managed-fields.ts';
 import { chooseTransform } from './media-types.ts';
 import { finalizeNamespace } from './namespaces.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patches.ts';
@@ -63,13 +69,13 @@ type Handler = (
   target: ResourceTarget,
 ) => Promise<Answer | undefined> | Answer | undefined;
 
-const OPERATIONS: Readonly<Record<string, 'Update' | 'Apply'>> = { 'application/apply-patch+yaml': 'Apply' };
+/** Server-side apply: creates, or merges. */
+const APPLY = 'application/apply-patch+yaml';
 
 const PATCHES: Readonly<Record<string, (current: unknown, patch: unknown) => unknown>> = {
   'application/merge-patch+json': mergePatch,
   'application/strategic-merge-patch+json': strategicMergePatch,
   'application/json-patch+json': jsonPatch,
-  'application/apply-patch+yaml': mergePatch,
 };
 
 export function createApi(dependencies: ApiDependencies): Api {
@@ -118,15 +124,13 @@ export function createApi(dependencies: ApiDependencies): Api {
     },
 
     async patch(request, target) {
+      if (request.contentType === APPLY) return applyToServer(request, target);
       const apply = PATCHES[request.contentType];
-      if (!apply) throw unsupportedMediaType(Object.keys(PATCHES));
-      const operation = OPERATIONS[request.contentType] ?? 'Update';
-      const write = writeRequest(request, target);
-      const isNew = operation === 'Apply' && !find(target);
-      const object = isNew
-        ? await writes.create(write, request.body, operation)
-        : await writes.update(write, (current) => apply(current, request.body), operation);
-      return { code: isNew ? 201 : 200, body: representationOf(request, target).one(object) };
+      if (!apply) throw unsupportedMediaType([...Object.keys(PATCHES), APPLY]);
+      const object = await writes.update(writeRequest(request, target), (current) =>
+        apply(current, request.body),
+      );
+      return ok(representationOf(request, target).one(object));
     },
 
     async delete(request, target) {
@@ -146,6 +150,21 @@ export function createApi(dependencies: ApiDependencies): Api {
       return ok(representationOf(request, target).list(items, metadata));
     },
   };
+
+  /** Conflicts between managers are not looked for: every apply is forced. */
+  async function applyToServer(request: ApiRequest, target: ResourceTarget): Promise<Answer> {
+    const applied = objectBody(request) as KubernetesObject;
+    const write = writeRequest(request, target);
+    const isNew = !find(target);
+    const object = isNew
+      ? await writes.create(write, applied, 'Apply')
+      : await writes.update(
+          write,
+          (current) => mergePatch(withoutAbandoned(current, applied, write.manager), applied),
+          'Apply',
+        );
+    return { code: isNew ? 201 : 200, body: representationOf(request, target).one(object) };
+  }
 
   function find({ resource, namespace, name }: ResourceTarget): StoredObject | undefined {
     return store.get(keyOf(resource), namespace, name);

@@ -10,6 +10,7 @@ import {
   type JsonObject,
   type KubernetesObject,
   type ManagedFieldsEntry,
+  type StoredObject,
 } from '../kubernetes-object.ts';
 
 export interface Writer {
@@ -53,6 +54,34 @@ export function trackFields(
       ...(writer.subresource !== '' && { subresource: writer.subresource }),
     },
   ];
+}
+
+/**
+ * The current state without the fields that this manager applied before and now leaves out, as far as nobody
+ * else owns them: what server-side apply merges into.
+ */
+export function withoutAbandoned(
+  current: StoredObject,
+  applied: KubernetesObject,
+  manager: string,
+): StoredObject {
+  const entries = current.metadata.managedFields ?? [];
+  const own = entries.find((entry) => entry.manager === manager && entry.operation === 'Apply');
+  if (!own) return current;
+  const owners = entries.filter((entry) => entry !== own).map(({ fieldsV1 }) => fieldsV1);
+  const abandoned = [fieldsOf(owned(applied)), ...owners].reduce(without, own.fieldsV1);
+  return removeFields(current, abandoned) as StoredObject;
+}
+
+function removeFields(object: JsonObject, fields: Fields): JsonObject {
+  const result = { ...object };
+  for (const [key, inner] of Object.entries(fields)) {
+    const name = key.slice('f:'.length);
+    const value = result[name];
+    if (isEmpty(inner)) delete result[name];
+    else if (isJsonObject(value)) result[name] = removeFields(value, inner);
+  }
+  return result;
 }
 
 function isBy(writer: Writer, entry: ManagedFieldsEntry): boolean {

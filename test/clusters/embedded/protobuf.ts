@@ -62,6 +62,37 @@ const KINDS: Readonly<Record<string, Fields>> = {
     4: { name: 'immutable', type: 'boolean' },
   },
   'v1 Namespace': { 1: METADATA },
+  'v1 ServiceAccount': { 1: METADATA },
+  'authentication.k8s.io/v1 TokenRequest': {
+    2: {
+      name: 'spec',
+      type: {
+        3: {
+          name: 'boundObjectRef',
+          type: { 1: text('kind'), 2: text('apiVersion'), 3: text('name'), 4: text('uid') },
+        },
+        4: { name: 'expirationSeconds', type: 'integer' },
+      },
+    },
+  },
+  'authorization.k8s.io/v1 SelfSubjectAccessReview': {
+    2: {
+      name: 'spec',
+      type: {
+        1: {
+          name: 'resourceAttributes',
+          type: {
+            1: text('namespace'),
+            2: text('verb'),
+            3: text('group'),
+            5: text('resource'),
+            6: text('subresource'),
+            7: text('name'),
+          },
+        },
+      },
+    },
+  },
   DeleteOptions: {
     1: { name: 'gracePeriodSeconds', type: 'integer' },
     2: { name: 'preconditions', type: { 1: text('uid'), 2: text('resourceVersion') } },

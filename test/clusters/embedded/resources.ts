@@ -14,6 +14,8 @@ export interface Resource {
   readonly selectableFields: readonly string[];
   /** Which rule the names of these objects follow. */
   readonly names: 'subdomain' | 'label' | 'path';
+  /** What `kubectl get` prints between name and age; `path` is like `status.phase`. */
+  readonly columns?: readonly { readonly name: string; readonly path: string }[];
 }
 
 const DEFAULTS = { hasStatus: false, selectableFields: [], names: 'subdomain', shortNames: [] } as const;

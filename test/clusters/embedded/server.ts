@@ -19,6 +19,7 @@ import {
 } from './status.ts';
 import type { TrafficRecorder } from './traffic.ts';
 import type { UserInfo, Users } from './users.ts';
+import { warningHeaders } from './warnings.ts';
 
 export interface ServerDependencies {
   readonly certificate: KeyPair;
@@ -196,22 +197,18 @@ function parseBody(body: Buffer, contentType: string): unknown {
 }
 
 function send(outgoing: ServerResponse, code: number, body: object, warnings: readonly string[]): void {
-  const text = `${JSON.stringify(body)}\n`;
+  // Bytes: Node would send the headers in the encoding of a string, and so spoil what warnings.ts encoded.
+  const content = Buffer.from(`${JSON.stringify(body)}\n`);
   const retryAfter = (body as Partial<Status>).details?.retryAfterSeconds;
-  if (warnings.length > 0) outgoing.setHeader('warning', warnings.map(warningHeader));
+  if (warnings.length > 0) outgoing.setHeader('warning', warningHeaders(warnings));
   outgoing.writeHead(code, {
     'audit-id': randomUUID(),
     'cache-control': 'no-cache, private',
     'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
+    'content-length': content.length,
     ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
   });
-  outgoing.end(text);
-}
-
-/** RFC 7234 §5.5; 299 is "miscellaneous persistent warning", and the agent is unknown. */
-function warningHeader(text: string): string {
-  return `299 - "${text.replaceAll(/[\r\n]+/g, ' ').replaceAll(/["\\]/g, '\\$&')}"`;
+  outgoing.end(content);
 }
 
 function openStream(outgoing: ServerResponse) {

@@ -44,7 +44,8 @@ export function tableOf(
   metadata: ListMetadata,
   includeObject: string | null,
 ): object {
-  const columns = [NAME, ...(COLUMNS[keyOf(resource)] ?? []), AGE];
+  const own = (resource.columns ?? []).map(({ name, path }) => text(name, ...path.split('.')));
+  const columns = [NAME, ...(COLUMNS[keyOf(resource)] ?? own), AGE];
   const now = Date.now();
   return {
     kind: 'Table',
