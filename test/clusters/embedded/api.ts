@@ -27,7 +27,8 @@ import {
 } from './status.ts';
 import { accessDenied, type UserInfo } from './users.ts';
 import { refuseInitialEvents, type Watches } from './watches.ts';
-import type { Preconditions, WriteRequest, Writes } from './writes.ts';
+import type { WriteRequest } from './write-request.ts';
+import type { Preconditions, Writes } from './writes.ts';
 
 /** A request whose sender is known and whose body has been read. */
 export interface ApiRequest {

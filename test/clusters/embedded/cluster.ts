@@ -29,7 +29,8 @@ import { type AdmissionEvent, createAdmission } from './admission.ts';
 import { createApi } from './api.ts';
 import { createEvents } from './events.ts';
 import { createFaultRules, type FaultRule } from './faults.ts';
-import { keyOf, RESOURCES, type Resource } from './resources.ts';
+import { timestamp } from './incoming-objects.ts';
+import { apiVersionOf, keyOf, RESOURCES, type Resource } from './resources.ts';
 import { startServer } from './server.ts';
 import { type Change, createStore } from './store.ts';
 import { prepare } from './strategy.ts';
@@ -107,8 +108,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
 
   const stored = (object: KubernetesObject) => {
     const resource = resources.find(
-      ({ kind, group, version }) =>
-        kind === object.kind && object.apiVersion === (group ? `${group}/${version}` : version),
+      (candidate) => candidate.kind === object.kind && apiVersionOf(candidate) === object.apiVersion,
     );
     if (!resource) throw new Error(`the embedded cluster knows no ${object.apiVersion} ${object.kind}`);
     store.insert(keyOf(resource), prepare(resource, withIdentity(object)));
@@ -193,12 +193,11 @@ function namespace(name: string): KubernetesObject {
 }
 
 function withIdentity(object: KubernetesObject): StoredObject {
-  const creationTimestamp = `${new Date().toISOString().slice(0, 19)}Z`;
   const metadata = {
     name: '',
     uid: randomUUID(),
     resourceVersion: '',
-    creationTimestamp,
+    creationTimestamp: timestamp(),
     ...object.metadata,
   };
   return { ...object, metadata };

@@ -2,7 +2,8 @@
 import { keyOf, type Resource } from './resources.ts';
 import type { Store } from './store.ts';
 import { serviceAccount, type UserInfo, withAuthenticatedGroup } from './users.ts';
-import type { WriteRequest, Writes } from './writes.ts';
+import type { WriteRequest } from './write-request.ts';
+import type { Writes } from './writes.ts';
 
 const CONTROLLER: UserInfo = withAuthenticatedGroup(serviceAccount('kube-system', 'namespace-controller'));
 
