@@ -25,7 +25,13 @@ export interface Reader {
 export interface Watched {
   /** Whether this revision may be stored already: it was seen, or a later one was. */
   mayExist(release: Release, revision: number): boolean;
-  nextChange(release: Release): { readonly happened: Promise<void>; cancel(): void };
+  nextChange(release: Release): Change;
+}
+
+export interface Change {
+  readonly happened: Promise<void>;
+  hasHappened(): boolean;
+  cancel(): void;
 }
 
 export interface KnownHolders {
@@ -116,7 +122,7 @@ export function createGate(options: GateOptions): Gate {
   async function rounds(visit: Visit): Promise<Verdict> {
     for (;;) {
       const change = watched.nextChange(visit.deploy.release); // before the read, so that nothing is missed
-      const verdict = await round(visit, change.happened).finally(change.cancel);
+      const verdict = await round(visit, change).finally(change.cancel);
       if (verdict !== undefined) return verdict;
     }
   }
@@ -137,22 +143,23 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** Decides once, and waits once if that is the decision; undefined means: look again. */
-  async function round(visit: Visit, change: Promise<void>): Promise<Verdict | undefined> {
+  async function round(visit: Visit, change: Change): Promise<Verdict | undefined> {
     const { deploy, call } = visit;
     const decision = await look(visit);
     switch (decision.kind) {
       case 'deny':
         return refuse(visit, decision.denial);
       case 'allow': {
+        if (change.hasHappened()) return undefined; // what was read may be older than that
         const arrival = deploy.dryRun ? undefined : holders.onTheWayUntil(deploy.release);
         const until = Math.min(arrival ?? 0, visit.start + ARRIVAL_MS);
         if (until <= clock.now()) return allow(visit);
-        await sleep(change, until, call.signal);
+        await sleep(change.happened, until, call.signal);
         return undefined;
       }
       case 'hold': {
         visit.lock = decision.lock;
-        return hold(visit, decision.lock, change);
+        return hold(visit, decision.lock, change.happened);
       }
     }
   }
@@ -188,22 +195,25 @@ export function createGate(options: GateOptions): Gate {
     const { deploy, call, holdUntil } = visit;
     if (deploy.dryRun) return refuse(visit, { code: 409, message: wouldWait(lock, clock.now()) });
 
-    visit.giveUpAt ??= patience.wait(deploy) + limits.maxWaitSeconds * 1000;
-    const until = Math.min(holdUntil, visit.giveUpAt);
+    visit.giveUpAt ??= patience.wait(deploy, visit.start) + limits.maxWaitSeconds * 1000;
+    const { giveUpAt } = visit;
+    const until = Math.min(holdUntil, giveUpAt);
     const noSeat = visit.heldSince === undefined && held >= limits.maxHeld;
-    if (closed || noSeat || until <= clock.now()) return sendAway(visit, lock, visit.giveUpAt);
+    if (closed || noSeat || until <= clock.now()) return sendAway(visit, lock, clock.now() >= giveUpAt);
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
       held += 1;
       log.info({ ...describe(deploy), ...describeLock(lock), held }, 'held');
     }
     const awakening = await sleep(change, until, call.signal);
-    return awakening === 'changed' ? undefined : sendAway(visit, lock, visit.giveUpAt);
+    if (awakening === 'changed') return undefined;
+    // A timer may be early by a fraction of a millisecond: what it was set for has come all the same.
+    return sendAway(visit, lock, awakening === 'timeout' && until === giveUpAt);
   }
 
-  function sendAway(visit: Visit, lock: Lock, giveUpAt: number): Verdict {
+  function sendAway(visit: Visit, lock: Lock, forGood: boolean): Verdict {
     const now = clock.now();
-    if (now >= giveUpAt) {
+    if (forGood) {
       patience.end(visit.deploy);
       return refuse(visit, { code: 409, message: waitedTooLong(lock, limits.maxWaitSeconds, now) });
     }

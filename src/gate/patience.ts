@@ -9,9 +9,9 @@ import { releaseKey } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
 
 export interface Patience {
-  /** Counts a call of a client that has to wait. Returns when its first one was, in milliseconds since 1970. */
-  wait(deploy: Deploy): number;
-  /** The same for a client that need not wait any more, which is then forgotten; undefined if it never had to. */
+  /** Counts a call, made at `at`, of a client that has to wait. Returns when its first one was made. */
+  wait(deploy: Deploy, at: number): number;
+  /** Returns the same for a client that need not wait any more, which is then forgotten; undefined if it never had to. */
   end(deploy: Deploy): number | undefined;
 }
 
@@ -28,9 +28,9 @@ export function createPatience(idleMs: number, now: () => number): Patience {
   }
 
   return {
-    wait(deploy) {
+    wait(deploy, at) {
       const key = clientKey(deploy);
-      const first = firstCall(key) ?? now();
+      const first = firstCall(key) ?? at;
       waiting.set(key, { first, last: now() });
       return first;
     },

@@ -29,6 +29,7 @@ export interface Registry {
 
 export interface Change {
   readonly happened: Promise<void>;
+  hasHappened(): boolean;
   cancel(): void;
 }
 
@@ -80,6 +81,8 @@ export function createRegistry(onAppeared: (uid: string) => void): Registry {
       waiters.set(key, waiting.add(resolve));
       return {
         happened: promise,
+        // What woke a waiter has taken its set away.
+        hasHappened: () => waiters.get(key) !== waiting,
         cancel: () => {
           waiting.delete(resolve);
           if (waiting.size === 0 && waiters.get(key) === waiting) waiters.delete(key);

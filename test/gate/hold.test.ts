@@ -502,3 +502,25 @@ t.test('no log line carries a payload', async (t) => {
   t.equal(logs.lines.length, 4);
   t.notMatch(JSON.stringify(logs.lines), /top-secret-values/);
 });
+
+t.test('the first one appears while the second one reads: it reads again', async (t) => {
+  const { gate, cluster, store } = harness();
+  store(6, 'deployed');
+  await ask(gate, { user: 'alice', uid: 'a' }).verdict;
+  const loser = ask(gate, { user: 'bob', uid: 'b' });
+  t.equal(cluster.reads, 2, 'it reads');
+  store(7, 'pending-upgrade', { uid: 'a' });
+  await equalState(t, loser, '409', 'and is not admitted on what it read before');
+});
+
+t.test('the second one asks so late that the first has ended already', async (t) => {
+  const { gate, store } = harness();
+  store(6, 'superseded');
+  store(7, 'pending-upgrade', { uid: 'a' });
+  store(7, 'deployed', { uid: 'a' });
+  const verdict = await ask(gate, { revision: 7 }).verdict;
+  t.match(
+    verdict.allowed ? '' : verdict.denial.message,
+    /It has made revision 7 \(deployed, 0s, holder unknown\)/,
+  );
+});

@@ -22,8 +22,10 @@ async function wakes(registry: Registry, of: Revision, act: () => void): Promise
     woken = true;
   });
   act();
+  const happened = change.hasHappened();
   await new Promise((resolve) => setImmediate(resolve));
   change.cancel();
+  if (happened !== woken) throw new Error('the two disagree');
   return woken;
 }
 
