@@ -1,5 +1,9 @@
 /** The service as a whole, called by the embedded cluster over HTTPS; records are created as Helm would. */
-import { request as httpsRequest } from 'node:https';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import type { ApiClient, ApiResponse } from './clusters/client.ts';
 import type { StoredObject } from './clusters/kubernetes-object.ts';
@@ -7,6 +11,7 @@ import { deployReview } from './fixtures/reviews.ts';
 import {
   type Lockkeeper,
   type LockkeeperOptions,
+  serving,
   startLockkeeper,
   startServiceOn,
 } from './support/lockkeeper.ts';
@@ -72,7 +77,6 @@ t.test('a held deploy is admitted by the write that frees the lock, in either dr
 t.test('1,000 admissions open no more than 4 connections to the API server', async (t) => {
   const { cluster, admin } = await world(t);
   cluster.seed(Array.from({ length: 1_000 }, (_, index) => record(`release-${index}`, 1, 'deployed')));
-  cluster.traffic.reset();
   for (let first = 0; first < 1_000; first += 50) {
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, index) => create(admin, `release-${first + index}`, 2)),
@@ -83,11 +87,9 @@ t.test('1,000 admissions open no more than 4 connections to the API server', asy
     ({ verb, userAgent }) => verb === 'get' && userAgent === 'lockkeeper',
   );
   const connections = cluster.traffic.connectionsOpened().get('lockkeeper') ?? 0;
-  t.comment(`1,000 admissions, ${reads} reads, ${connections} new connections`);
+  t.comment(`1,000 admissions, ${reads} reads, ${connections} connections, watches included`);
   t.equal(reads, 1_000, 'each made one live read');
-  t.ok(connections <= 4, `on ${connections} new connections`);
-  const alive = cluster.traffic.requests().filter(({ verb }) => verb === 'list');
-  t.same(alive, [], 'and no list');
+  t.ok(connections <= 4, `on ${connections} connections, watches included`);
 });
 
 t.test('300 held deploys of 300 releases, freed one after the other', async (t) => {
@@ -105,7 +107,7 @@ t.test('300 held deploys of 300 releases, freed one after the other', async (t) 
 t.test('names with dots, names of 53 characters, and revisions with a gap below', async (t) => {
   const { cluster, admin, logs } = await world(t);
   for (const release of ['app', 'app.v2', 'a.v1.v2', 'x', 'r'.repeat(53)]) {
-    cluster.seed([record(release, 3, 'failed'), record(release, 5, PENDING)]);
+    cluster.seed([record(release, 3, 'failed'), record(release, 5, PENDING), record(release, 20, 'failed')]);
     const next = create(admin, release, 12);
     t.match(await logs.line('held', (line) => line.release === release), { lock: { revision: 5 } }, release);
     await finish(admin, release, 5);
@@ -236,60 +238,122 @@ t.test('shutdown answers every held call with 429 and loses none', async (t) => 
   t.equal(cluster.openWatches(), 0, 'the watches have ended');
 });
 
-t.test('not ready before the first list was applied, and not when shutting down', async (t) => {
-  const { cluster } = await world(t);
-  const mend = cluster.faults.failRequests(({ userAgent }) =>
-    userAgent === 'lockkeeper' ? { status: 403 } : undefined,
+t.test('not ready before the first list was applied', async (t) => {
+  const { cluster, admin } = await world(t);
+  await create(admin, 'api', 1);
+  const list = Promise.withResolvers<void>();
+  cluster.faults.failRequests(({ userAgent, query }) =>
+    userAgent === 'lockkeeper' && query.has('limit') ? { until: list.promise } : undefined,
   );
-  const starting = startServiceOn(t, cluster, { metricsPort: 0 });
-  mend();
-  const { service, caCertificate } = await starting;
-  t.equal((await get(service.port, '/readyz', caCertificate)).code, 200);
+  const { service, ready } = await startServiceOn(t, cluster);
+  t.match(await get(service.port, '/livez'), { code: 200 });
+  t.match(await get(service.port, '/readyz'), {
+    code: 503,
+    body: 'not ready: the pending releases have not been listed yet\n',
+  });
+  list.resolve();
+  await ready();
+  t.match(await get(service.port, '/readyz'), { code: 200, body: 'ok\n' });
+});
+
+t.test('not ready while it shuts down', async (t) => {
+  const { cluster, admin } = await world(t);
+  await create(admin, 'api', 1);
+  const { service, ready } = await startServiceOn(t, cluster, { metricsPort: await freePort() });
+  await ready();
+  const answer = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  cluster.faults.failRequests(({ path, userAgent }) => {
+    if (userAgent !== 'lockkeeper' || !path.endsWith('.v1')) return undefined;
+    asked.resolve();
+    return { until: answer.promise };
+  });
+  const deciding = post(service.port, deployReview({ release: 'api', revision: 2 }));
+  await asked.promise;
+  const probe = async () => (await fetch(`http://127.0.0.1:${service.metricsPort}/readyz`)).text();
+  t.equal(await probe(), 'ok\n');
+  const closed = service.close();
+  t.equal(await probe(), 'not ready: shutting down\n');
+  answer.resolve();
+  t.match(await deciding, { code: 200, body: /"code":429/ }, 'the call that was being decided is answered');
+  await closed;
+});
+
+t.test('metrics tell of holds and watches', async (t) => {
+  const { cluster, admin, bob } = await world(t);
+  const { service, ready, logs } = await startServiceOn(t, cluster, { metricsPort: await freePort() });
+  await ready();
+  await create(admin, 'api', 1);
+  const held = post(service.port, deployReview({ release: 'api', revision: 2 }));
+  await logs.line('held');
+  const scrape = async () => (await fetch(`http://127.0.0.1:${service.metricsPort}/metrics`)).text();
+  t.match(await scrape(), /\nlockkeeper_held_requests 1\n/);
+  await finish(admin, 'api', 1);
+  t.match(await held, { code: 200 });
+  const text = await scrape();
+  t.match(text, /\nlockkeeper_held_requests 0\n/);
+  t.match(text, /\nlockkeeper_hold_duration_seconds_count 1\n/);
+  t.match(text, /\nlockkeeper_admission_requests_total\{operation="CREATE",decision="allowed"\} 1\n/);
+  for (const resource of ['secrets', 'configmaps']) {
+    const [, seconds] =
+      new RegExp(`last_event_timestamp_seconds\\{resource="${resource}"\\} (\\S+)`).exec(text) ?? [];
+    t.ok(Math.abs(Date.now() / 1000 - Number(seconds)) < 60, `${resource}: at ${seconds}`);
+  }
+  t.ok(bob);
+});
+
+t.test('a port that is taken: it does not start, and lets go of the cluster', async (t) => {
+  const { cluster, service } = await world(t);
+  const failure = await startServiceOn(t, cluster, { port: service.port }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  t.match(failure, { code: 'EADDRINUSE' });
+  t.equal(cluster.openWatches(), 2, 'only the watches of the first one are open');
 });
 
 t.test('two replicas, one lock', async (t) => {
-  const { cluster, admin, bob, logs, url } = await world(t);
+  const { cluster, admin, bob, logs } = await world(t);
   const second = await startServiceOn(t, cluster);
+  await second.ready();
   await create(admin, 'api', 1);
   const here = create(bob, 'api', 2);
   await logs.line('held');
-  const there = post(
-    second.service.port,
-    deployReview({ release: 'api', revision: 2 }),
-    second.caCertificate,
-  );
+  const there = post(second.service.port, deployReview({ release: 'api', revision: 2 }));
   t.match(
     await second.logs.line('held'),
     { lock: { revision: 1, holder: 'holder unknown' } },
-    'the other one was not asked',
+    'the other one admitted it',
   );
   await finish(admin, 'api', 1);
   const [stored, answer] = await Promise.all([here, there]);
   t.equal(stored.code, 201);
-  t.match(answer, { code: 200 });
-  t.ok(url);
+  t.equal(answer.code, 200);
 });
 
-function get(port: number, path: string, ca: string) {
-  return send(port, 'GET', path, undefined, ca);
+function get(port: number, path: string) {
+  return send({ port, method: 'GET', path });
 }
 
-function post(port: number, review: object, ca: string) {
-  return send(port, 'POST', '/admission?timeout=15s', review, ca);
+function post(port: number, review: object) {
+  return send({ port, method: 'POST', path: '/admission?timeout=15s' }, review);
 }
 
-async function send(port: number, method: string, path: string, body: object | undefined, ca: string) {
-  const { promise, resolve, reject } = Promise.withResolvers<{ code: number; body: string }>();
-  const outgoing = httpsRequest(
-    { host: '127.0.0.1', port, method, path, ca, headers: { 'content-type': 'application/json' } },
-    (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ code: response.statusCode ?? 0, body: text }));
-    },
-  );
-  outgoing.on('error', reject).end(body && JSON.stringify(body));
-  return promise;
+async function send(options: RequestOptions, body?: object): Promise<{ code: number; body: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const headers = { 'content-type': 'application/json' };
+  httpsRequest({ host: '127.0.0.1', ca: serving.caCertificate, headers, ...options }, resolve)
+    .on('error', reject)
+    .end(body && JSON.stringify(body));
+  const response = await promise;
+  return { code: response.statusCode ?? 0, body: await text(response) };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }

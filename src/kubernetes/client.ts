@@ -145,9 +145,10 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
 async function* linesOf(body: Dispatcher.ResponseData['body']): AsyncGenerator<string, void> {
   let rest = '';
   for await (const chunk of body.setEncoding('utf8')) {
-    const lines = `${rest}${chunk}`.split('\n');
-    rest = lines.pop() ?? '';
-    yield* lines;
+    rest += chunk;
+    const end = rest.lastIndexOf('\n') + 1;
+    yield* rest.slice(0, end).split('\n').filter(Boolean);
+    rest = rest.slice(end);
   }
 }
 

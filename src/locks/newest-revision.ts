@@ -30,10 +30,7 @@ export function createRevisionReader(client: KubernetesClient): RevisionReader {
         .map((metadata) => readRevision(driver, metadata))
         .filter((found) => found !== undefined)
         .filter((found) => found.release.name === name && found.number < number)
-        .reduce<Revision | undefined>(
-          (newest, found) => (newest && newest.number > found.number ? newest : found),
-          undefined,
-        );
+        .toSorted((a, b) => b.number - a.number)[0];
     },
   };
 }

@@ -35,7 +35,9 @@ export interface Lockkeeper {
 export async function startLockkeeper(t: Test, options: LockkeeperOptions = {}): Promise<Lockkeeper> {
   const cluster = await startEmbeddedCluster(options.cluster);
   t.teardown(() => cluster.stop());
-  const { service, caCertificate, logs } = await startServiceOn(t, cluster, options.config);
+  const { service, logs, ready } = await startServiceOn(t, cluster, options.config);
+  const { caCertificate } = serving;
+  await ready();
   const url = `https://127.0.0.1:${service.port}`;
 
   const admin = await cluster.client();
@@ -55,33 +57,42 @@ export async function startLockkeeper(t: Test, options: LockkeeperOptions = {}):
   return lockkeeper;
 }
 
-/** The service alone, on a cluster that runs already. Resolves when it has listed the pending releases. */
-export async function startServiceOn(t: Test, cluster: EmbeddedCluster, changes: Partial<Config> = {}) {
+/** One pair for all services of a process: making RSA keys takes longer than most tests. */
+export const serving = await (async () => {
   const now = new Date();
   const authority = await issueAuthority({ commonName: 'lockkeeper test', validDays: 1, now });
-  const tls = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], validDays: 1, now });
+  const pair = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], validDays: 1, now });
+  return { caCertificate: authority.certificate, pair };
+})();
+
+/** The service alone, on a cluster that runs already. */
+export async function startServiceOn(t: Test, cluster: EmbeddedCluster, changes: Partial<Config> = {}) {
   const logs = testLog();
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
   const defaults = readConfig({ LOCKKEEPER_TLS_CERT_FILE: 'unused', LOCKKEEPER_TLS_KEY_FILE: 'unused' });
+  const config: Config = {
+    ...defaults,
+    host: '127.0.0.1',
+    port: 0,
+    metricsPort: 0,
+    drivers: ['secrets', 'configmaps'],
+    ...changes,
+  };
   const service = await startService({
-    config: {
-      ...defaults,
-      host: '127.0.0.1',
-      port: 0,
-      metricsPort: 0,
-      drivers: ['secrets', 'configmaps'],
-      ...changes,
-    },
-    tls,
+    config,
+    tls: serving.pair,
     kubeConfig,
     clock: systemClock,
     random: Math.random,
     log: logs.log,
   });
   t.teardown(() => service.close());
-  for (const driver of changes.drivers ?? ['secrets', 'configmaps']) {
-    await logs.line('listed', ({ resource }) => resource === driver);
-  }
-  return { service, caCertificate: authority.certificate, logs };
+  return {
+    service,
+    logs,
+    /** Resolves when it knows the pending releases, and so is ready. */
+    ready: () =>
+      Promise.all(config.drivers.map((driver) => logs.line('listed', ({ resource }) => resource === driver))),
+  };
 }

@@ -115,7 +115,8 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
   };
   for (const name of ['default', 'kube-system', 'kube-public']) stored(namespace(name));
 
-  const { authority, certificate } = await issueCertificates();
+  certificates ??= issueCertificates();
+  const { authority, certificate } = await certificates;
   const api = createApi({
     resources,
     store,
@@ -177,6 +178,9 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
 function nowhere({ namespace, name }: { namespace: string; name: string }): never {
   throw new Error(`service ${namespace}/${name} cannot be resolved: the option resolveService is not given`);
 }
+
+/** One pair for all clusters of a process: making RSA keys would be most of the time that a start takes. */
+let certificates: ReturnType<typeof issueCertificates> | undefined;
 
 async function issueCertificates() {
   const validity = { validDays: 1, now: new Date() };
