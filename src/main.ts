@@ -1,10 +1,8 @@
 /** The process around the service: its environment, its signals, its exit code. */
-import { KubeConfig } from '@kubernetes/client-node';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
 import { readConfig } from './config.ts';
-import { startService } from './service.ts';
 import { readKeyPair } from './tls/files.ts';
 
 /** EX_CONFIG of sysexits.h: another start will fail as well, until somebody changes the configuration. */
@@ -14,19 +12,25 @@ const EXIT_CONFIGURATION = 78;
 const SHUTDOWN_MS = 10_000;
 
 /** What `prepare` returns, or the end of the process with the words of what it throws. */
-async function configured<T>(prepare: () => T): Promise<Awaited<T>> {
+async function configured<T>(prepare: () => T, about = ''): Promise<Awaited<T>> {
   try {
     return await prepare();
   } catch (error) {
-    process.stderr.write(`lockkeeper cannot start:\n${(error as Error).message.replace(/^/gm, '  ')}\n`);
+    const problems = `${about}${(error as Error).message}`.replace(/^/gm, '  ');
+    process.stderr.write(`lockkeeper cannot start:\n${problems}\n`);
     process.exit(EXIT_CONFIGURATION);
   }
 }
 
 const config = await configured(() => readConfig(process.env));
 const tls = await configured(() => readKeyPair(config.tls.certFile, config.tls.keyFile));
+// The Kubernetes client takes half a second to load, and a wrong configuration need not wait for it.
+const [{ KubeConfig }, { startService }] = await Promise.all([
+  import('@kubernetes/client-node'),
+  import('./service.ts'),
+]);
 const kubeConfig = new KubeConfig();
-await configured(() => kubeConfig.loadFromDefault());
+await configured(() => kubeConfig.loadFromDefault(), 'the kubeconfig cannot be used: ');
 
 const log = pino({ level: config.logLevel, base: null });
 const service = await configured(() =>
