@@ -61,11 +61,37 @@ async function keep(stage: Stage): Promise<void> {
     narrator.say(line);
   }
   narrator.say('');
-  narrator.say('Ctrl-C ends everything.');
+  narrator.say("Lockkeeper's log follows. Ctrl-C ends everything.");
   stage.log.onLine((line) => narrator.quote(JSON.stringify(line)));
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
+}
+
+/** Resolves with the exit code that a shell gives a command that was interrupted. */
+function interruption(): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  process.once('SIGINT', () => resolve(130));
+  process.once('SIGTERM', () => resolve(143));
+  return promise;
+}
+
+/** The exit code: 0 when everything was seen. */
+async function perform(stage: Stage, interrupted: Promise<number>): Promise<number> {
+  const began = performance.now();
+  narrator.title(`Lockkeeper and real Helm ${stage.helm.version}, on an embedded Kubernetes API`);
+  try {
+    await tell(stage);
+  } catch (error) {
+    narrator.failure(error instanceof ClaimError ? error.message : String(error));
+    process.stderr.write(
+      `\nThe end of Lockkeeper's own log:\n${stage.log.text().split('\n').slice(-20).join('\n')}\n`,
+    );
+    return 1;
+  }
+  narrator.chapter(`All of it was seen, in ${((performance.now() - began) / 1000).toFixed(0)} s.`);
+  if (options.keep) {
+    await keep(stage);
+    await interrupted;
+  }
+  return 0;
 }
 
 async function main(): Promise<number> {
@@ -73,24 +99,15 @@ async function main(): Promise<number> {
     process.stdout.write(`${HELP}\n`);
     return 0;
   }
-  const began = performance.now();
+  const interrupted = interruption();
   const stage = await setStage({ holdSeconds: 3, retryAfterSeconds: 2, helmBin: HELM_BIN, path: PATH });
-  narrator.title(`Lockkeeper and real Helm ${stage.helm.version}, on an embedded Kubernetes API`);
   try {
-    await tell(stage);
-    const seconds = ((performance.now() - began) / 1000).toFixed(0);
-    narrator.chapter(`All of it was seen, in ${seconds} s.`);
-    if (options.keep) await keep(stage);
-    return 0;
-  } catch (error) {
-    narrator.failure(error instanceof ClaimError ? error.message : String(error));
-    process.stderr.write(
-      `\nThe end of Lockkeeper's own log:\n${stage.log.text().split('\n').slice(-20).join('\n')}\n`,
-    );
-    return 1;
+    return await Promise.race([perform(stage, interrupted), interrupted]);
   } finally {
+    narrator.end();
     await stage.stop();
   }
 }
 
-process.exitCode = await main();
+// Whatever was interrupted may still be waiting for something.
+process.exit(await main());

@@ -22,6 +22,8 @@ export interface Narrator {
   /** Somebody waits: shown until the returned function is called. Plain output gets one line at its start. */
   waiting(text: string): () => void;
   failure(text: string): void;
+  /** Nobody waits any more, and nothing more is said. */
+  end(): void;
 }
 
 export interface NarratorOptions {
@@ -45,8 +47,10 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
   ];
   const waits = new Map<symbol, { text: string; since: number }>();
   let shown = 0;
+  let ended = false;
 
   function line(text: string): void {
+    if (ended) return;
     erase();
     out.write(`${text}\n`);
     draw();
@@ -101,6 +105,12 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
       };
     },
     failure: (text) => line(`  ${red('✗')} ${text}`),
+    end() {
+      ended = true;
+      waits.clear();
+      clearInterval(timer);
+      erase();
+    },
   };
 }
 

@@ -62,6 +62,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
     alice: await cluster.kubeconfig({ user: USERS.alice, namespace: NAMESPACE }),
   };
 
+  const running = new Set<RunningProgram>();
   const tls = await issueInto(join(cluster.folder, 'tls'));
   const log = createLog();
   const lockkeeper = start(process.execPath, [MAIN], {
@@ -90,16 +91,20 @@ export async function setStage(options: StageOptions): Promise<Stage> {
     admin,
     helm,
     log,
-    run: (user, args) =>
-      start(helm.helm, args, {
-        env: helmEnvironment({ folder: cluster.folder, kubeconfig: kubeconfigs[user] }),
-      }),
+    run(user, args) {
+      const env = helmEnvironment({ folder: cluster.folder, kubeconfig: kubeconfigs[user] });
+      const program = start(helm.helm, args, { env });
+      running.add(program);
+      void program.done.finally(() => running.delete(program));
+      return program;
+    },
     kubeconfig: async (user) => kubeconfigs[user],
     installWebhook: async () => {
       await admin.create(GATE_WEBHOOKS_PATH, webhook);
     },
     removeWebhook: () => admin.remove(`${GATE_WEBHOOKS_PATH}/${webhook.metadata.name}`),
     async stop() {
+      for (const program of running) program.kill('SIGKILL');
       lockkeeper.kill('SIGTERM');
       const { code } = await lockkeeper.done;
       await cluster.stop();

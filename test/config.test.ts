@@ -177,6 +177,14 @@ t.test('the name of every variable of the contract is known', async (t) => {
   );
 });
 
+t.test('two listeners need two ports', async (t) => {
+  t.strictSame(problemsOf({ ...TLS, LOCKKEEPER_PORT: '9000', LOCKKEEPER_METRICS_PORT: '9000' }), [
+    'LOCKKEEPER_METRICS_PORT is 9000, but must differ from LOCKKEEPER_PORT',
+  ]);
+  const free = { LOCKKEEPER_PORT: '0', LOCKKEEPER_METRICS_PORT: '0' };
+  t.match(readConfig({ ...TLS, ...free }), { port: 0, metricsPort: 0 }, 'one that is free, and none');
+});
+
 t.test('a misspelt name is reported, whatever its value', async (t) => {
   for (const name of [
     'LOCKKEEPER_HOLD_SECOND',
@@ -304,7 +312,7 @@ t.test('given a configuration that cannot work, the process', async (t) => {
     [
       'a kubeconfig that is not there',
       { ...tls, KUBECONFIG: file('absent.yaml') },
-      [`ENOENT: no such file or directory, open '${file('absent.yaml')}'`],
+      [`the kubeconfig cannot be used: ENOENT: no such file or directory, open '${file('absent.yaml')}'`],
     ],
     [
       'a kubeconfig without a current context',
