@@ -206,9 +206,9 @@ export function createGate(options: GateOptions): Gate {
       log.info({ ...describe(deploy), ...describeLock(lock), held }, 'held');
     }
     const awakening = await sleep(change, until, call.signal);
-    if (awakening === 'changed') return undefined;
-    // A timer may be early by a fraction of a millisecond: what it was set for has come all the same.
-    return sendAway(visit, lock, awakening === 'timeout' && until === giveUpAt);
+    // Whoever comes back will look again; whoever is told to give up deserves a last look now.
+    const lookAgain = awakening === 'changed' || (awakening === 'timeout' && until === giveUpAt);
+    return lookAgain ? undefined : sendAway(visit, lock, false);
   }
 
   function sendAway(visit: Visit, lock: Lock, forGood: boolean): Verdict {

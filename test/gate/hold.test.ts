@@ -524,3 +524,13 @@ t.test('the second one asks so late that the first has ended already', async (t)
     /It has made revision 7 \(deployed, 0s, holder unknown\)/,
   );
 });
+
+t.test('nobody is told to give up without a last look: the watch may have missed the end', async (t) => {
+  const { gate, clock, store, storeUnseen } = harness({ maxWaitSeconds: 5 });
+  store(6, 'pending-upgrade');
+  const deploy = ask(gate);
+  await settle();
+  storeUnseen(6, 'deployed');
+  clock.advance(5_000);
+  await equalState(t, deploy, 'allowed', 'after 5 s');
+});
