@@ -36,6 +36,11 @@ export interface NarratorOptions {
 
 const REFRESH_MS = 100;
 
+const QUOTE_INDENT = ' '.repeat(11);
+
+/** Where nobody looks, lines are as long as they are: they are read by grep. */
+const UNLIMITED = Number.POSITIVE_INFINITY;
+
 export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
   const paint = (code: number) => (text: string) => (live ? `\x1b[${code}m${text}\x1b[0m` : text);
   const [bold, red, green, yellow, dim] = [1, 31, 32, 33, 2].map(paint) as [
@@ -46,6 +51,7 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
     Paint,
   ];
   const waits = new Map<symbol, { text: string; since: number }>();
+  const width = live ? out.columns : UNLIMITED;
   let shown = 0;
   let ended = false;
 
@@ -65,7 +71,7 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
     if (!live) return;
     for (const { text, since } of waits.values()) {
       const clock = `${((now() - since) / 1000).toFixed(1)}s`;
-      const room = Math.max(20, out.columns - clock.length - 7);
+      const room = Math.max(10, width - clock.length - 8);
       out.write(`  ${yellow(`◷ ${text.slice(0, room)} · ${clock}`)}\n`);
       shown += 1;
     }
@@ -84,7 +90,7 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
     say: (text) => line(`  ${text}`),
     command: (user, text) => line(`  ${dim(user.padEnd(6))} ${dim('$')} ${text}`),
     quote: (text) => {
-      for (const part of text.trimEnd().split('\n')) line(`           ${dim(part)}`);
+      for (const part of wrap(text.trim(), width - QUOTE_INDENT.length)) line(`${QUOTE_INDENT}${dim(part)}`);
     },
     claim(expected, holds, seen) {
       if (!holds) throw new ClaimError(expected, typeof seen === 'string' ? seen : JSON.stringify(seen));
@@ -115,3 +121,14 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
 }
 
 type Paint = (text: string) => string;
+
+/** Lines of at most `width` characters, broken between words. */
+function wrap(text: string, width: number): string[] {
+  const lines = [''];
+  for (const word of text.split(/\s+/)) {
+    const last = lines.at(-1) ?? '';
+    if (last !== '' && last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
+  }
+  return lines;
+}

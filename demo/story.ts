@@ -3,7 +3,7 @@ import type { AdmissionEvent } from '../test/clusters/embedded/admission.ts';
 import type { RunResult } from '../test/tools/run.ts';
 import type { LogLine } from './log.ts';
 import type { Narrator } from './narrator.ts';
-import { CHART, NAMESPACE, type Stage, USERS, type UserName } from './stage.ts';
+import { CHART, NAMESPACE, type Stage, type UserName } from './stage.ts';
 
 export interface Teller {
   readonly stage: Stage;
@@ -158,7 +158,7 @@ function hookOf({ cluster }: Stage): Promise<unknown> {
 }
 
 function claimWaits({ narrator }: Teller, held: LogLine, revision: number, locked: number): void {
-  const expected = `alice waits, with revision ${revision}, for revision ${locked} of ${USERS.runner.username} in pod ci/runner-7f9c`;
+  const expected = `alice waits, with revision ${revision}, for revision ${locked} of the runner in pod ci/runner-7f9c`;
   const seen = held.revision === revision && held.lock?.revision === locked && held.client === 'alice';
   narrator.claim(expected, seen && held.lock?.holder.endsWith('ci/runner-7f9c') === true, held);
 }
