@@ -38,12 +38,9 @@ function showWaits({ log }: Stage): void {
     waits.get(key)?.();
     waits.delete(key);
     if (msg !== 'held') return;
-    waits.set(
-      key,
-      narrator.waiting(
-        `${client} (revision ${revision}) waits for revision ${lock?.revision}, ${lock?.holder}`,
-      ),
-    );
+    const { revision: locked, holder } = lock as { revision: number; holder: string };
+    const text = `${client} (revision ${revision}) waits for revision ${locked}, ${holder}`;
+    waits.set(key, narrator.waiting(text));
   });
 }
 

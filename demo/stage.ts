@@ -1,15 +1,14 @@
 /** What the story is played on: the embedded cluster in this process, Lockkeeper in its own, real Helm. */
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { issueAuthority, issueServingCertificate } from '../src/tls/issue.ts';
 import type { ApiClient } from '../test/clusters/client.ts';
 import type { User } from '../test/clusters/cluster.ts';
 import { type EmbeddedCluster, startEmbeddedCluster } from '../test/clusters/embedded/cluster.ts';
 import { GATE_WEBHOOKS_PATH, gateWebhook } from '../test/support/gate-webhook.ts';
+import { createLogReader, type LogReader } from '../test/support/log.ts';
+import { issueTlsFiles } from '../test/support/tls.ts';
 import { defaultHelm, type HelmBinary } from '../test/tools/binaries.ts';
 import { helmEnvironment, type RunningProgram, start } from '../test/tools/run.ts';
-import { createLog, type Log } from './log.ts';
 
 export const NAMESPACE = 'shop';
 export const CHART = fileURLToPath(new URL('../test/fixtures/charts/app', import.meta.url));
@@ -35,7 +34,7 @@ export interface Stage {
   readonly admin: ApiClient;
   readonly helm: HelmBinary;
   /** What Lockkeeper logs. */
-  readonly log: Log;
+  readonly log: LogReader;
   /** Starts Helm as somebody. */
   run(user: UserName, args: readonly string[]): RunningProgram;
   kubeconfig(user: UserName): Promise<string>;
@@ -63,8 +62,8 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   };
 
   const running = new Set<RunningProgram>();
-  const tls = await issueInto(join(cluster.folder, 'tls'));
-  const log = createLog();
+  const tls = await issueTlsFiles(join(cluster.folder, 'tls'));
+  const log = createLogReader();
   const lockkeeper = start(process.execPath, [MAIN], {
     env: {
       KUBECONFIG: await cluster.kubeconfig({
@@ -84,7 +83,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   });
   const { port } = await Promise.race([log.line('listening'), failed(lockkeeper)]);
   await log.line('listed');
-  const webhook = gateWebhook({ url: `https://127.0.0.1:${port}`, caCertificate: tls.authority });
+  const webhook = gateWebhook({ url: `https://127.0.0.1:${port}`, caCertificate: tls.caCertificate });
 
   return {
     cluster,
@@ -116,15 +115,4 @@ export async function setStage(options: StageOptions): Promise<Stage> {
 async function failed(program: RunningProgram): Promise<never> {
   const { code, stderr } = await program.done;
   throw new Error(`Lockkeeper ended with ${code}: ${stderr}`);
-}
-
-async function issueInto(folder: string) {
-  const now = new Date();
-  const authority = await issueAuthority({ commonName: 'lockkeeper demo', validDays: 1, now });
-  const pair = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], validDays: 1, now });
-  const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
-  await mkdir(folder, { mode: 0o700 });
-  await writeFile(certFile, pair.certificate);
-  await writeFile(keyFile, pair.privateKey, { mode: 0o600 });
-  return { authority: authority.certificate, certFile, keyFile };
 }

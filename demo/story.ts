@@ -1,7 +1,7 @@
 /** The story, chapter by chapter. Each sentence with a tick was checked before it was printed. */
 import type { AdmissionEvent } from '../test/clusters/embedded/admission.ts';
+import type { LogLine } from '../test/support/log.ts';
 import type { RunResult } from '../test/tools/run.ts';
-import type { LogLine } from './log.ts';
 import type { Narrator } from './narrator.ts';
 import { CHART, NAMESPACE, type Stage, type UserName } from './stage.ts';
 
@@ -29,7 +29,7 @@ export async function heldRollback(teller: Teller): Promise<void> {
   const { narrator, stage } = teller;
   narrator.chapter('2 · A rollback beside a running upgrade is held, and goes through by itself');
   const { upgrade, finish } = await upgradeInFlight(teller, 2);
-  const held = stage.log.line('held', stage.log.lines.length);
+  const held = stage.log.nextLine('held');
   const rollback = type(teller, 'alice', 'rollback api 1');
   claimWaits(teller, await held, 3, 2);
   narrator.say('The hook ends, and with it the upgrade.');
@@ -43,18 +43,18 @@ export async function sentAway(teller: Teller): Promise<void> {
   const { narrator, stage } = teller;
   narrator.chapter('3 · Longer than one webhook call: Helm is sent away, and comes back by itself');
   const { upgrade, finish } = await upgradeInFlight(teller, 4);
-  const start = stage.log.lines.length;
+  const held = stage.log.nextLine('held');
   const rollback = type(teller, 'alice', 'rollback api 1');
-  claimWaits(teller, await stage.log.line('held', start), 5, 4);
-  const refused = await stage.log.line('refused', start);
-  const seconds = ((refused.elapsedMs ?? 0) / 1000).toFixed(1);
+  claimWaits(teller, await held, 5, 4);
+  const refused = await stage.log.nextLine('refused');
+  const seconds = (Number(refused.elapsedMs) / 1000).toFixed(1);
   narrator.claim(
     `after ${seconds} s in the gate it was answered 429: come back later`,
     refused.code === 429,
     refused,
   );
   const end = narrator.waiting('Helm waits as it was told, and says nothing');
-  const again = await stage.log.line('held', stage.log.lines.indexOf(refused));
+  const again = await stage.log.nextLine('held');
   end();
   const away = ((again.time - refused.time) / 1000).toFixed(1);
   narrator.claim(`${away} s later the same Helm was back, and is held again`, again.revision === 5, again);
@@ -159,8 +159,9 @@ function hookOf({ cluster }: Stage): Promise<unknown> {
 
 function claimWaits({ narrator }: Teller, held: LogLine, revision: number, locked: number): void {
   const expected = `alice waits, with revision ${revision}, for revision ${locked} of the runner in pod ci/runner-7f9c`;
-  const seen = held.revision === revision && held.lock?.revision === locked && held.client === 'alice';
-  narrator.claim(expected, seen && held.lock?.holder.endsWith('ci/runner-7f9c') === true, held);
+  const lock = held.lock as { revision: number; holder: string };
+  const seen = held.client === 'alice' && held.revision === revision && lock.revision === locked;
+  narrator.claim(expected, seen && lock.holder.endsWith('in pod ci/runner-7f9c'), held);
 }
 
 /** Frees the lock, and measures in the API server how long after that write the held call was answered. */

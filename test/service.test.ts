@@ -1,13 +1,12 @@
 /** The service as a whole, called by the embedded cluster over HTTPS; records are created as Helm would. */
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
-import { type AddressInfo, createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import type { ApiClient, ApiResponse } from './clusters/client.ts';
 import type { StoredObject } from './clusters/kubernetes-object.ts';
 import { deployReview } from './fixtures/reviews.ts';
+import { freePort } from './support/free-port.ts';
 import {
   type Lockkeeper,
   type LockkeeperOptions,
@@ -347,13 +346,4 @@ async function send(options: RequestOptions, body?: object): Promise<{ code: num
     .end(body && JSON.stringify(body));
   const response = await promise;
   return { code: response.statusCode ?? 0, body: await text(response) };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
