@@ -35,6 +35,8 @@ export interface Stage {
   readonly helm: HelmBinary;
   /** What Lockkeeper logs. */
   readonly log: LogReader;
+  /** Resolves with its exit code when Lockkeeper ends. */
+  readonly lockkeeperEnded: Promise<number | null>;
   /** Starts Helm as somebody. */
   run(user: UserName, args: readonly string[]): RunningProgram;
   kubeconfig(user: UserName): Promise<string>;
@@ -90,6 +92,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
     admin,
     helm,
     log,
+    lockkeeperEnded: lockkeeper.done.then(({ code }) => code),
     run(user, args) {
       const env = helmEnvironment({ folder: cluster.folder, kubeconfig: kubeconfigs[user] });
       const program = start(helm.helm, args, { env });

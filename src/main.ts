@@ -8,6 +8,9 @@ import { readKeyPair } from './tls/files.ts';
 /** EX_CONFIG of sysexits.h: another start will fail as well, until somebody changes the configuration. */
 const EXIT_CONFIGURATION = 78;
 
+/** A port that is taken may be free the next time. */
+const EXIT_FAILURE = 1;
+
 /** Held calls are answered at once; whatever takes longer than this is not worth waiting for. */
 const SHUTDOWN_MS = 10_000;
 
@@ -25,20 +28,26 @@ async function configured<T>(prepare: () => T, about = ''): Promise<Awaited<T>> 
 const config = await configured(() => readConfig(process.env));
 const tls = await configured(() => readKeyPair(config.tls.certFile, config.tls.keyFile));
 // The Kubernetes client takes half a second to load, and a wrong configuration need not wait for it.
-const [{ KubeConfig }, { startService }] = await Promise.all([
+const [{ KubeConfig }, { clusterOf }, { startService }] = await Promise.all([
   import('@kubernetes/client-node'),
+  import('./kubernetes/connection.ts'),
   import('./service.ts'),
 ]);
 const kubeConfig = new KubeConfig();
 await configured(() => kubeConfig.loadFromDefault(), 'the kubeconfig cannot be used: ');
+await configured(() => clusterOf(kubeConfig));
 
 const log = pino({ level: config.logLevel, base: null });
-const service = await configured(() =>
-  startService({ config, tls, kubeConfig, clock: systemClock, random: Math.random, log }),
-);
-closeWithGrace({ delay: SHUTDOWN_MS, logger: log }, async ({ signal, err }) => {
-  if (err) log.fatal({ err }, 'stopping because of an error');
-  else log.info({ signal }, 'stopping');
-  await service.close();
-  log.info('stopped');
-});
+try {
+  const clock = systemClock;
+  const service = await startService({ config, tls, kubeConfig, clock, random: Math.random, log });
+  closeWithGrace({ delay: SHUTDOWN_MS, logger: log }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, 'stopping because of an error');
+    else log.info({ signal }, 'stopping');
+    await service.close();
+    log.info('stopped');
+  });
+} catch (err) {
+  log.fatal({ err }, 'could not start');
+  process.exitCode = EXIT_FAILURE;
+}

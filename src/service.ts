@@ -41,8 +41,8 @@ export interface Service {
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { config, tls, kubeConfig, clock, random, log } = options;
   const { drivers } = config;
-  const connection = await connect(kubeConfig, clock.now);
-  const client = createKubernetesClient(connection);
+  const connection = connect(kubeConfig, { now: clock.now });
+  const client = createKubernetesClient({ connection });
 
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);

@@ -7,44 +7,48 @@ import { Compile } from 'typebox/compile';
 import type { Driver } from '../helm/release.ts';
 import type { Client } from './lock.ts';
 
-const Labels = Type.Record(Type.String(), Type.String());
+const Nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
-const AdmissionReviewSchema = Type.Object({
+/** What every review has. */
+const EnvelopeSchema = Type.Object({
   apiVersion: Type.Literal('admission.k8s.io/v1'),
   kind: Type.Literal('AdmissionReview'),
   request: Type.Object({
     uid: Type.String({ minLength: 1 }),
     operation: Type.String(),
     resource: Type.Object({ group: Type.String(), version: Type.String(), resource: Type.String() }),
-    namespace: Type.Optional(Type.String()),
-    name: Type.Optional(Type.String()),
-    dryRun: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
-    userInfo: Type.Object({
-      username: Type.Optional(Type.String()),
-      extra: Type.Optional(Type.Union([Type.Record(Type.String(), Type.Array(Type.String())), Type.Null()])),
-    }),
-    object: Type.Optional(
-      Type.Union([
-        Type.Null(),
-        Type.Object({
-          type: Type.Optional(Type.String()),
-          metadata: Type.Optional(
-            Type.Object({
-              name: Type.Optional(Type.String()),
-              uid: Type.Optional(Type.String()),
-              labels: Type.Optional(Type.Union([Labels, Type.Null()])),
-            }),
-          ),
-          data: Type.Optional(Type.Unknown()),
-        }),
-      ]),
-    ),
   }),
 });
 
-const schema = Compile(AdmissionReviewSchema);
+/** What is read of a review of a Secret or a ConfigMap; Go writes null for what is empty. */
+const RecordRequestSchema = Type.Object({
+  namespace: Nullable(Type.String()),
+  name: Nullable(Type.String()),
+  dryRun: Nullable(Type.Boolean()),
+  userInfo: Type.Object({
+    username: Nullable(Type.String()),
+    extra: Nullable(Type.Record(Type.String(), Type.Union([Type.Array(Type.String()), Type.Null()]))),
+  }),
+  object: Nullable(
+    Type.Object({
+      type: Nullable(Type.String()),
+      metadata: Nullable(
+        Type.Object({
+          name: Nullable(Type.String()),
+          uid: Nullable(Type.String()),
+          labels: Nullable(Type.Record(Type.String(), Type.String())),
+        }),
+      ),
+      data: Type.Optional(Type.Unknown()),
+    }),
+  ),
+});
 
-type AdmissionReview = Static<typeof AdmissionReviewSchema>;
+const envelope = Compile(EnvelopeSchema);
+const recordRequest = Compile(RecordRequestSchema);
+
+type Envelope = Static<typeof EnvelopeSchema>;
+type RecordRequest = Static<typeof RecordRequestSchema>;
 
 /** What the gate may know of a request. The payload is behind a function, so that no log line can show it. */
 export interface Review {
@@ -71,25 +75,39 @@ export type ParsedBody =
 
 /** Checks a request's body. `problem` says in words where the body departs from an AdmissionReview. */
 export function parseAdmissionReview(body: unknown): ParsedBody {
-  if (schema.Check(body)) return { uid: body.request.uid, review: toReview(body.request) };
-  const [error] = schema.Errors(body);
-  const where = error?.instancePath.slice(1).replaceAll('/', '.') || 'the body';
-  return {
-    uid: uidOf(body),
-    problem: `not an AdmissionReview of admission.k8s.io/v1: ${where} ${error?.message}`,
-  };
+  if (!envelope.Check(body)) return { uid: uidOf(body), problem: problemIn('', envelope.Errors(body)) };
+  const { request } = body;
+  const driver = driverOf(request.resource);
+  if (driver === undefined) {
+    return { uid: request.uid, review: toReview(request.operation, undefined, { userInfo: {} }) };
+  }
+  return recordRequest.Check(request)
+    ? { uid: request.uid, review: toReview(request.operation, driver, request) }
+    : { uid: request.uid, problem: problemIn('request.', recordRequest.Errors(request)) };
 }
 
-function toReview(request: AdmissionReview['request']): Review {
-  const { group, resource } = request.resource;
+function problemIn(prefix: string, errors: readonly { instancePath: string; message: string }[]): string {
+  // Of the branches that a value may take, the longest path is the one that it tried to be.
+  const { instancePath, message } = errors.reduce((deepest, error) =>
+    error.instancePath.length > deepest.instancePath.length ? error : deepest,
+  );
+  const path = `${prefix}${instancePath.slice(1).replaceAll('/', '.')}`.replace(/\.$/, '');
+  return `not an AdmissionReview of admission.k8s.io/v1: ${path || 'the body'} ${message}`;
+}
+
+function driverOf({ group, resource }: Envelope['request']['resource']): Driver | undefined {
+  return group === '' && (resource === 'secrets' || resource === 'configmaps') ? resource : undefined;
+}
+
+function toReview(operation: string, driver: Driver | undefined, request: RecordRequest): Review {
   const object = request.object ?? {};
   return {
-    operation: request.operation,
-    driver: group === '' && (resource === 'secrets' || resource === 'configmaps') ? resource : undefined,
+    operation,
+    driver,
     namespace: request.namespace ?? '',
     // With generateName the request has no name yet, but the object has.
     name: object.metadata?.name || request.name || '',
-    type: object.type,
+    type: object.type ?? undefined,
     labels: object.metadata?.labels ?? {},
     objectUid: object.metadata?.uid ?? '',
     dryRun: request.dryRun ?? false,
@@ -102,7 +120,7 @@ function toReview(request: AdmissionReview['request']): Review {
 const POD_NAME = 'authentication.kubernetes.io/pod-name';
 const POD_UID = 'authentication.kubernetes.io/pod-uid';
 
-function toClient({ username, extra }: AdmissionReview['request']['userInfo']): Client {
+function toClient({ username, extra }: RecordRequest['userInfo']): Client {
   const user = username || 'an unnamed user';
   const [name] = extra?.[POD_NAME] ?? [];
   const [uid] = extra?.[POD_UID] ?? [];

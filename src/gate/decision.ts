@@ -4,6 +4,9 @@
  * Helm numbers a new revision R = newest + 1, so a release is locked exactly when the newest revision below
  * R is pending. A pending revision further down is shadowed: Helm leaves one behind for ever when a rollback
  * repairs a dead upgrade, and it locks nothing.
+ *
+ * Storage refuses a second R, but not an R that comes too late: another client may have made R, failed, and
+ * pruned it with `--history-max` on its way to R + 1. So whatever is stored at R or above refuses R, too.
  */
 import {
   type Driver,
@@ -91,8 +94,8 @@ function identify({
 
 /** What was read from the cluster for one deploy. */
 export interface ClusterFacts {
-  /** Revision R as it is stored already, when another client was first. */
-  readonly same: Lock | undefined;
+  /** The newest revision from R on, when another client was first. */
+  readonly rival: Lock | undefined;
   /** The newest revision below R. */
   readonly below: Lock | undefined;
 }
@@ -106,9 +109,9 @@ export type Decision =
  * Rules 3, 4 and 7.
  * @param now milliseconds since 1970, for the words only
  */
-export function decide(deploy: Deploy, { same, below }: ClusterFacts, now: number): Decision {
-  if (same !== undefined && same.revision.uid !== deploy.uid) {
-    return { kind: 'deny', denial: { code: 409, message: lostTheRace(same, now) } };
+export function decide(deploy: Deploy, { rival, below }: ClusterFacts, now: number): Decision {
+  if (rival !== undefined && rival.revision.uid !== deploy.uid) {
+    return { kind: 'deny', denial: { code: 409, message: lostTheRace(rival, deploy.revision, now) } };
   }
   if (below === undefined || !isPending(below.revision.status)) return { kind: 'allow' };
   return { kind: 'hold', lock: below };

@@ -15,15 +15,15 @@ import { locked, waitedTooLong, who, wouldWait } from './words.ts';
 
 /** Live reads of the cluster. They reject when it cannot be read. */
 export interface Reader {
-  /** The revision with this number, or undefined. */
-  revision(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
+  /** All revisions, newest first. */
+  all(release: Release, signal: AbortSignal): Promise<readonly Revision[]>;
   /** The newest revision with a lower number, or undefined. */
   newestBelow(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
 }
 
 /** What the gate asks of the watch's view: when to look again, never whether to admit. */
 export interface Watched {
-  /** Whether this revision may be stored already: it was seen, or a later one was. */
+  /** Whether this revision or a later one may be stored already. */
   mayExist(release: Release, revision: number): boolean;
   nextChange(release: Release): Change;
 }
@@ -85,6 +85,15 @@ export interface GateOptions {
 /** Answer this long before the caller gives up, so that the answer can be decided, sent and read (trap 18). */
 const ANSWER_EARLY_MS = 2_000;
 
+/** Of a caller that gives less time than twice that, half is taken. */
+const ANSWER_EARLY_SHARE = 0.5;
+
+/** A caller that does not say how long it waits is taken for one that waits for a hold and a read. */
+const UNSAID_MS = 5_000;
+
+/** How soon a lock that could not be read again is looked at again. */
+const LOOK_AGAIN_MS = 500;
+
 /** Sent with the 429 of a replica that goes away: another one takes over at once. */
 const RETRY_ELSEWHERE_SECONDS = 1;
 
@@ -106,6 +115,10 @@ export function createGate(options: GateOptions): Gate {
 
   function admit(deploy: Deploy, call: Call): Promise<Verdict> {
     const visit = newVisit(deploy, call);
+    const noTime = new Error('the API server did not answer in time');
+    const cancelDeadline = clock.after(visit.answerBy - visit.start, () => visit.reads.abort(noTime));
+    const hangUp = () => visit.reads.abort(call.signal.reason);
+    call.signal.addEventListener('abort', hangUp);
     return rounds(visit)
       .catch((error: unknown) => {
         if (call.signal.aborted) log.info({ ...describe(deploy), ...elapsed(visit) }, 'the caller hung up');
@@ -113,6 +126,8 @@ export function createGate(options: GateOptions): Gate {
         throw error;
       })
       .finally(() => {
+        cancelDeadline();
+        call.signal.removeEventListener('abort', hangUp);
         if (visit.heldSince === undefined) return;
         held -= 1;
         onLeave((clock.now() - visit.heldSince) / 1000);
@@ -129,13 +144,16 @@ export function createGate(options: GateOptions): Gate {
 
   function newVisit(deploy: Deploy, call: Call): Visit {
     const start = clock.now();
-    const callMs = (call.timeoutMs ?? Number.POSITIVE_INFINITY) - ANSWER_EARLY_MS;
-    const holdMs = Math.max(0, Math.min(limits.holdSeconds * 1000, callMs));
+    const holdMs = limits.holdSeconds * 1000;
+    const patienceMs = call.timeoutMs ?? holdMs + UNSAID_MS;
+    const early = Math.min(ANSWER_EARLY_MS, patienceMs * ANSWER_EARLY_SHARE);
     return {
       deploy,
       call,
       start,
-      holdUntil: start + holdMs,
+      answerBy: start + patienceMs - early,
+      holdUntil: start + Math.max(0, Math.min(holdMs, patienceMs - ANSWER_EARLY_MS)),
+      reads: new AbortController(),
       giveUpAt: undefined,
       lock: undefined,
       heldSince: undefined,
@@ -144,75 +162,86 @@ export function createGate(options: GateOptions): Gate {
 
   /** Decides once, and waits once if that is the decision; undefined means: look again. */
   async function round(visit: Visit, change: Change): Promise<Verdict | undefined> {
-    const { deploy, call } = visit;
-    const decision = await look(visit);
-    switch (decision.kind) {
+    const { deploy } = visit;
+    const sight = await look(visit);
+    switch (sight.kind) {
       case 'deny':
-        return refuse(visit, decision.denial);
+        return refuse(visit, sight.denial);
       case 'allow': {
         if (change.hasHappened()) return undefined; // what was read may be older than that
         const arrival = deploy.dryRun ? undefined : holders.onTheWayUntil(deploy.release);
-        const until = Math.min(arrival ?? 0, visit.start + ARRIVAL_MS);
+        const until = Math.min(arrival ?? 0, visit.start + ARRIVAL_MS, visit.answerBy);
         if (until <= clock.now()) return allow(visit);
-        await sleep(change.happened, until, call.signal);
+        await sleep(visit, change.happened, until);
         return undefined;
       }
-      case 'hold': {
-        visit.lock = decision.lock;
-        return hold(visit, decision.lock, change.happened);
-      }
+      case 'hold':
+        visit.lock = sight.lock;
+        return hold(visit, sight.lock, change.happened, Number.POSITIVE_INFINITY);
+      case 'blind':
+        return hold(visit, sight.lock, change.happened, clock.now() + LOOK_AGAIN_MS);
     }
   }
 
   /** A read that fails while a lock is known is no reason to give up the wait, nor to let the deploy pass. */
-  async function look(visit: Visit): Promise<Decision> {
-    const { deploy, call, lock } = visit;
+  async function look(visit: Visit): Promise<Decision | { kind: 'blind'; lock: Lock }> {
+    const { deploy, lock } = visit;
     try {
-      return decide(deploy, await read(visit), clock.now());
+      return decide(deploy, await read(visit), clock.date());
     } catch (error) {
-      if (lock === undefined || call.signal.aborted) throw error;
+      if (lock === undefined || visit.call.signal.aborted) throw error;
       log.warn(
         { ...describe(deploy), reason: String(error) },
         'the lock could not be read again, still waiting',
       );
-      return { kind: 'hold', lock };
+      return { kind: 'blind', lock };
     }
   }
 
-  async function read({ deploy: { release, revision }, call: { signal } }: Visit): Promise<ClusterFacts> {
-    const [same, below] = await Promise.all([
-      watched.mayExist(release, revision) ? reader.revision(release, revision, signal) : undefined,
-      revision > 1 ? reader.newestBelow(release, revision, signal) : undefined,
-    ]);
-    return { same: toLock(same), below: toLock(below) };
+  async function read({ deploy: { release, revision }, reads: { signal } }: Visit): Promise<ClusterFacts> {
+    if (watched.mayExist(release, revision)) {
+      const all = await reader.all(release, signal);
+      return {
+        rival: toLock(all.find(({ number }) => number >= revision)),
+        below: toLock(all.find(({ number }) => number < revision)),
+      };
+    }
+    const below = revision > 1 ? await reader.newestBelow(release, revision, signal) : undefined;
+    return { rival: undefined, below: toLock(below) };
   }
 
   function toLock(revision: Revision | undefined): Lock | undefined {
     return revision && { revision, holder: holders.of(revision.uid) };
   }
 
-  async function hold(visit: Visit, lock: Lock, change: Promise<void>): Promise<Verdict | undefined> {
-    const { deploy, call, holdUntil } = visit;
-    if (deploy.dryRun) return refuse(visit, { code: 409, message: wouldWait(lock, clock.now()) });
+  /** Waits until the lock changes, or until it is time to look again or to answer. */
+  async function hold(
+    visit: Visit,
+    lock: Lock,
+    change: Promise<void>,
+    lookAgainAt: number,
+  ): Promise<Verdict | undefined> {
+    const { deploy, holdUntil } = visit;
+    if (deploy.dryRun) return refuse(visit, { code: 409, message: wouldWait(lock, clock.date()) });
 
     visit.giveUpAt ??= patience.wait(deploy, visit.start) + limits.maxWaitSeconds * 1000;
     const { giveUpAt } = visit;
-    const until = Math.min(holdUntil, giveUpAt);
+    const answerAt = Math.min(holdUntil, giveUpAt);
     const noSeat = visit.heldSince === undefined && held >= limits.maxHeld;
-    if (closed || noSeat || until <= clock.now()) return sendAway(visit, lock, clock.now() >= giveUpAt);
+    if (closed || noSeat || answerAt <= clock.now()) return sendAway(visit, lock, clock.now() >= giveUpAt);
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
       held += 1;
       log.info({ ...describe(deploy), ...describeLock(lock), held }, 'held');
     }
-    const awakening = await sleep(change, until, call.signal);
+    const awakening = await sleep(visit, change, Math.min(answerAt, lookAgainAt));
     // Whoever comes back will look again; whoever is told to give up deserves a last look now.
-    const lookAgain = awakening === 'changed' || (awakening === 'timeout' && until === giveUpAt);
-    return lookAgain ? undefined : sendAway(visit, lock, false);
+    const timeToGo = awakening === 'timeout' && lookAgainAt >= answerAt && answerAt < giveUpAt;
+    return awakening === 'closed' || timeToGo ? sendAway(visit, lock, false) : undefined;
   }
 
   function sendAway(visit: Visit, lock: Lock, forGood: boolean): Verdict {
-    const now = clock.now();
+    const now = clock.date();
     if (forGood) {
       patience.end(visit.deploy);
       return refuse(visit, { code: 409, message: waitedTooLong(lock, limits.maxWaitSeconds, now) });
@@ -230,7 +259,7 @@ export function createGate(options: GateOptions): Gate {
   function allow(visit: Visit): Verdict {
     const { deploy } = visit;
     if (!deploy.dryRun) holders.admitted(deploy);
-    const waitedSince = patience.end(deploy);
+    const waitedSince = deploy.dryRun ? undefined : patience.end(deploy);
     if (waitedSince === undefined) {
       log.debug({ ...describe(deploy), ...elapsed(visit) }, 'admitted');
     } else {
@@ -244,7 +273,7 @@ export function createGate(options: GateOptions): Gate {
     return { elapsedMs: Math.round(clock.now() - start) };
   }
 
-  function sleep(change: Promise<void>, until: number, signal: AbortSignal): Promise<Awakening> {
+  function sleep({ call: { signal } }: Visit, change: Promise<void>, until: number): Promise<Awakening> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<Awakening>();
     const onAbort = () => reject(signal.reason);
@@ -285,7 +314,11 @@ interface Visit {
   readonly deploy: Deploy;
   readonly call: Call;
   readonly start: number;
+  /** When the call is no longer worth holding; never after `answerBy`. */
   readonly holdUntil: number;
+  readonly answerBy: number;
+  /** Aborted at `answerBy`, and when the caller hangs up. */
+  readonly reads: AbortController;
   /** When the client has waited long enough, over all its calls; known once it had to wait. */
   giveUpAt: number | undefined;
   /** The lock that it was last seen waiting for. */

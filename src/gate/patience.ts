@@ -20,24 +20,25 @@ const MAX_CLIENTS = 10_000;
 
 /** @param idleMs how long after its last call a client is forgotten */
 export function createPatience(idleMs: number, now: () => number): Patience {
-  const waiting = new LRUCache<string, { first: number; last: number }>({ max: MAX_CLIENTS });
-
-  function firstCall(key: string): number | undefined {
-    const calls = waiting.get(key);
-    return calls !== undefined && now() - calls.last <= idleMs ? calls.first : undefined;
-  }
+  const waiting = new LRUCache<string, number>({
+    max: MAX_CLIENTS,
+    ttl: idleMs,
+    ttlResolution: 0,
+    perf: { now },
+  });
 
   return {
     wait(deploy, at) {
       const key = clientKey(deploy);
-      const first = firstCall(key) ?? at;
-      waiting.set(key, { first, last: now() });
+      const first = waiting.get(key) ?? at;
+      waiting.set(key, first);
       return first;
     },
     end(deploy) {
+      waiting.purgeStale();
       if (waiting.size === 0) return undefined; // the usual case is worth no hash of a megabyte
       const key = clientKey(deploy);
-      const first = firstCall(key);
+      const first = waiting.get(key);
       waiting.delete(key);
       return first;
     },

@@ -15,16 +15,17 @@ export function ungated(driver: Driver): string {
   return `lockkeeper does not guard releases kept in ${driver}: add ${driver} to LOCKKEEPER_DRIVERS`;
 }
 
-/** Rule 3: two clients chose the same number, and this one was second. The first may have finished since. */
-export function lostTheRace(rival: Lock, now: number): string {
+/** Rule 3: another client took this number, or went past it. It may have finished since. */
+export function lostTheRace(rival: Lock, revision: number, now: number): string {
   const pending = isPending(rival.revision.status);
   return [
-    `release ${named(rival)}: another deploy started at the same moment and was first.`,
-    `It ${pending ? 'is working on' : 'has made'} revision ${described(rival, now)}. Nothing was changed by yours.`,
+    `release ${named(rival)}: another deploy was first.`,
+    `Yours was to be revision ${revision}, and there is revision ${described(rival, now)} already.`,
+    'Nothing was changed by yours.',
     pending
-      ? 'When it has ended, run your command again.'
+      ? 'When the other has ended, run your command again.'
       : 'If yours is still wanted, run your command again.',
-    `To see what it did: ${historyCommand(rival)}`,
+    `To see what the other did: ${historyCommand(rival)}`,
   ].join(' ');
 }
 

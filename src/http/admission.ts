@@ -17,7 +17,11 @@ export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>, m
     { bodyLimit: BODY_LIMIT_BYTES },
     async (request, reply) => {
       const body = parseAdmissionReview(request.body);
-      if (!('review' in body)) return refuseUnreadable(reply, body.uid, body.problem);
+      if (!('review' in body)) {
+        request.log.warn({ reason: body.problem }, 'a body that is no review was refused');
+        metrics.admission('other', 'denied-400', reply.elapsedTime / 1000);
+        return refuseUnreadable(reply, body.uid, body.problem);
+      }
 
       const signal = hangUpSignal(reply);
       const count = (decision: Decision) =>

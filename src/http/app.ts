@@ -2,6 +2,7 @@
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Gate } from '../gate/hold.ts';
 import { useAdmission } from './admission.ts';
+import { trackConnections } from './connections.ts';
 import { type Readiness, useHealth } from './health.ts';
 import { type Metrics, useMetrics } from './metrics.ts';
 import { useProblems } from './problem.ts';
@@ -18,8 +19,8 @@ export interface AppOptions {
 /** The API server closes an idle connection after 90 s; if we were first, a call could meet a closing one. */
 const KEEP_ALIVE_MS = 120_000;
 
-/** A review comes from a machine near by, in one piece; a client that is slower is no API server. */
-const RECEIVE_TIMEOUT_MS = 30_000;
+/** After this, a request that is still being received or decided holds up the shutdown no longer. */
+const CLOSE_MS = 5_000;
 
 /** HTTPS: the webhook and the probes. Closing it sends every held call away first, then waits for all answers. */
 export function buildApp({ tls, gate, readiness, metrics, log }: AppOptions): FastifyInstance {
@@ -27,10 +28,15 @@ export function buildApp({ tls, gate, readiness, metrics, log }: AppOptions): Fa
     ...common(log),
     https: { cert: tls.certificate, key: tls.privateKey },
   });
+  // Node would end a spare connection, one that has carried no request yet, after 60 s.
+  app.server.headersTimeout = KEEP_ALIVE_MS;
+  const connections = trackConnections(app.server);
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
     gate.close();
+    connections.endUnused();
+    setTimeout(connections.endAll, CLOSE_MS).unref();
   });
   app.addHook('onSend', async (_request, reply) => {
     // Without it, close() would wait until the API server tires of the idle connection.
@@ -58,7 +64,7 @@ function common(log: FastifyBaseLogger) {
     // One line for each decision is the gate's business.
     logController: new LogController({ disableRequestLogging: true }),
     keepAliveTimeout: KEEP_ALIVE_MS,
-    requestTimeout: RECEIVE_TIMEOUT_MS,
+    requestTimeout: KEEP_ALIVE_MS,
     // Whoever is still connected while we close is answered as ever, and told to connect elsewhere next time.
     return503OnClosing: false,
     // A Secret may have a key named `__proto__`; it is never merged into anything, so it does no harm.

@@ -17,6 +17,7 @@ export function useProblems(app: FastifyInstance): void {
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const status = error.statusCode ?? 500;
     if (status >= 500) request.log.error({ err: error }, 'a request failed');
+    else request.log.warn({ status, reason: error.message }, 'a request was refused');
     return sendProblem(reply, status, error.message);
   });
 }

@@ -2,6 +2,7 @@
  * The few requests that the service makes. Records are asked for as metadata only: a release's payload may
  * hold secrets and weigh a megabyte, and never enters this process by this way.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import type { Driver, RecordMetadata } from '../helm/release.ts';
 import type { Connection } from './connection.ts';
@@ -79,21 +80,56 @@ type WatchLine =
   | { readonly type: WatchEvent['type']; readonly object: PartialObjectMetadata }
   | { readonly type: 'ERROR'; readonly object: { readonly code?: number; readonly message?: string } };
 
-export function createKubernetesClient(connection: Connection): KubernetesClient {
-  async function send(
-    dispatcher: Dispatcher,
+/** A read by name or of a page takes milliseconds; an attempt that takes longer is made again. */
+const ATTEMPT_MS = 2_000;
+const ATTEMPTS = 3;
+const PAUSE_MS = 50;
+
+/** Overload, a restart of the API server, or a load balancer without one: what passes in a moment. */
+const PASSING = [429, 502, 503, 504];
+
+export interface ClientOptions {
+  readonly connection: Connection;
+  readonly attemptMs?: number;
+}
+
+export function createKubernetesClient({
+  connection,
+  attemptMs = ATTEMPT_MS,
+}: ClientOptions): KubernetesClient {
+  async function request(
+    kind: 'requests' | 'watches',
     path: string,
     accept: string,
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
-    const headers = { ...(await connection.authorization()), accept, 'user-agent': 'lockkeeper' };
-    return dispatcher.request({ origin: connection.server, path, method: 'GET', headers, signal });
+    const { [kind]: dispatcher, headers } = await connection.access(signal);
+    const response = await dispatcher.request({
+      origin: connection.server,
+      path,
+      method: 'GET',
+      headers: { ...headers, accept, 'user-agent': 'lockkeeper' },
+      signal,
+    });
+    if (response.statusCode !== 200) throw await toError(path, response);
+    return response;
   }
 
-  async function read<T>(path: string, accept: string, signal: AbortSignal): Promise<T> {
-    const response = await send(connection.requests, path, accept, signal);
-    if (response.statusCode !== 200) throw await toError(path, response);
-    return (await response.body.json()) as T;
+  /**
+   * Reads the whole answer, or tries again: a connection that was closed while it was idle, one that hangs,
+   * and an API server that restarts are no failures yet. The signal ends it in any case.
+   */
+  async function read<T>(path: string, accept: string, signal: AbortSignal, attempt = 1): Promise<T> {
+    try {
+      const both = AbortSignal.any([signal, AbortSignal.timeout(attemptMs)]);
+      const { body } = await request('requests', path, accept, both);
+      return (await body.json()) as T;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (attempt === ATTEMPTS || !mayPass(error)) throw inWords(path, error);
+      await pause(PAUSE_MS * attempt, undefined, { signal });
+      return read(path, accept, signal, attempt + 1);
+    }
   }
 
   return {
@@ -128,9 +164,8 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
         timeoutSeconds: String(timeoutSeconds),
       });
       const path = `${pathOf(resource)}?${query}`;
-      const response = await send(connection.watches, path, METADATA_ONLY, signal);
-      if (response.statusCode !== 200) throw await toError(path, response);
-      for await (const line of linesOf(response.body)) {
+      const { body } = await request('watches', path, METADATA_ONLY, signal);
+      for await (const line of linesOf(body)) {
         const event = JSON.parse(line) as WatchLine;
         if (event.type === 'ERROR') {
           throw new KubernetesError(`watch ${path}`, event.object.code ?? 0, event.object.message ?? '');
@@ -173,4 +208,18 @@ function reasonOf(text: string): string {
   } catch {
     return text;
   }
+}
+
+/** Whatever is no answer at all may pass; a body that is no JSON comes from something that is no API server. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof KubernetesError) return PASSING.includes(error.status);
+  return !(error instanceof SyntaxError);
+}
+
+/** Says what was asked. A name with several addresses fails with one error for each, and no message of its own. */
+function inWords(path: string, error: unknown): Error {
+  if (error instanceof KubernetesError) return error;
+  const { message, errors } = error as AggregateError;
+  const reasons = errors ? errors.map((each: Error) => each.message).join('; ') : message;
+  return new Error(`GET ${path}: ${reasons}`, { cause: error });
 }

@@ -3,19 +3,35 @@
  * connection pool each (30 lists are 30 TLS handshakes), so it is asked for the credentials only, and the
  * connections are ours.
  */
-import type { KubeConfig } from '@kubernetes/client-node';
-import { Agent, type Dispatcher, interceptors } from 'undici';
+import type { Cluster, KubeConfig } from '@kubernetes/client-node';
+import { Agent, type Dispatcher } from 'undici';
 
 export interface Connection {
   /** Such as `https://10.96.0.1:443`, without a slash at the end. */
   readonly server: string;
-  /** For short requests; at most {@link REQUEST_CONNECTIONS} connections, and a lost one is replaced unseen. */
+  /**
+   * What is needed to send a request now. Credentials are at most {@link CREDENTIALS_MS} old.
+   * Rejects when they cannot be had in {@link CREDENTIALS_TIMEOUT_MS}, or when the signal is aborted.
+   */
+  access(signal: AbortSignal): Promise<Access>;
+  close(): Promise<void>;
+}
+
+export interface Access {
+  /** For short requests, over at most {@link REQUEST_CONNECTIONS} connections. */
   readonly requests: Dispatcher;
   /** For watches, each of which keeps a connection to itself. */
   readonly watches: Dispatcher;
-  /** The headers that log in, current to within {@link CREDENTIALS_MS}. Rejects when a credential plugin fails. */
-  authorization(): Promise<Record<string, string>>;
-  close(): Promise<void>;
+  /** The headers that log in. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface ConnectOptions {
+  /** Milliseconds. */
+  readonly now: () => number;
+  /** A watch that is silent for this long is taken for dead. */
+  readonly watchSilenceMs?: number;
+  readonly credentialsTimeoutMs?: number;
 }
 
 /** With one watch for each of the two drivers, a replica has at most 4 connections to the API server. */
@@ -24,16 +40,17 @@ const REQUEST_CONNECTIONS = 2;
 /** A token file changes once an hour or so, and the old token stays good for as long again. */
 const CREDENTIALS_MS = 10_000;
 
-/** A read by name takes milliseconds; an API server that needs longer than this cannot be read. */
-const REQUEST_TIMEOUT_MS = 5_000;
+/** A kubeconfig may start a program to log in; whoever waits for it has a deadline of their own. */
+const CREDENTIALS_TIMEOUT_MS = 10_000;
 
-/** API servers send a bookmark about every minute; a watch that is silent for longer is taken for dead. */
+const CONNECT_TIMEOUT_MS = 2_000;
+
+/** An API server answers a watch at once, and sends a bookmark about every minute. */
+const WATCH_ANSWER_MS = 10_000;
 const WATCH_SILENCE_MS = 150_000;
 
-const CONNECT_TIMEOUT_MS = 3_000;
-
-/** @throws Error in words when the configuration names no cluster, or one behind a proxy */
-export async function connect(kubeConfig: KubeConfig, now: () => number): Promise<Connection> {
+/** @throws Error in words when a configuration names no cluster, or one that is out of reach */
+export function clusterOf(kubeConfig: KubeConfig): Cluster {
   const cluster = kubeConfig.getCurrentCluster();
   if (cluster === null) throw new Error('the kubeconfig has no current context that names a cluster');
   if (!cluster.server.startsWith('https://')) {
@@ -42,53 +59,64 @@ export async function connect(kubeConfig: KubeConfig, now: () => number): Promis
     );
   }
   if (cluster.proxyUrl) throw new Error('a proxy-url in the kubeconfig is not supported: connect directly');
+  return cluster;
+}
 
-  const login: LoginOptions = {};
-  await kubeConfig.applyToHTTPSOptions(login);
-  const { ca, cert, key, rejectUnauthorized, servername } = login;
-  const tls = definedOnly({ ca, cert, key, rejectUnauthorized, servername, timeout: CONNECT_TIMEOUT_MS });
+/** Connects nowhere until it is asked to. @throws as {@link clusterOf} */
+export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connection {
+  const { now, watchSilenceMs = WATCH_SILENCE_MS, credentialsTimeoutMs = CREDENTIALS_TIMEOUT_MS } = options;
+  const { server } = clusterOf(kubeConfig);
+  let current: { access: Access; identity: string; at: number } | undefined;
+  let refreshing: Promise<Access> | undefined;
 
-  function dispatcher(options: Agent.Options): Dispatcher {
+  function open(login: LoginOptions): Omit<Access, 'headers'> {
+    const { ca, cert, key, rejectUnauthorized, servername } = login;
+    const tls = definedOnly({ ca, cert, key, rejectUnauthorized, servername, timeout: CONNECT_TIMEOUT_MS });
     // HTTP/1.1, so that a connection that is lost takes one request or one watch with it.
-    return new Agent({ ...options, allowH2: false, connect: tls });
+    const shared = { allowH2: false, connect: tls };
+    return {
+      requests: new Agent({ ...shared, connections: REQUEST_CONNECTIONS }),
+      watches: new Agent({ ...shared, headersTimeout: WATCH_ANSWER_MS, bodyTimeout: watchSilenceMs }),
+    };
   }
 
-  const pool = dispatcher({
-    connections: REQUEST_CONNECTIONS,
-    headersTimeout: REQUEST_TIMEOUT_MS,
-    bodyTimeout: REQUEST_TIMEOUT_MS,
-  });
-  const watches = dispatcher({ headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: WATCH_SILENCE_MS });
-  let headers = loginHeaders(login);
-  let readAt = now();
+  /** Certificates may be renewed as well: then there are new connections, and the old ones end by themselves. */
+  async function refresh(): Promise<Access> {
+    const login: LoginOptions = {};
+    await kubeConfig.applyToHTTPSOptions(login);
+    const { ca, cert, key } = login;
+    const identity = JSON.stringify([ca, cert, key].map(String));
+    const renewed = current === undefined || current.identity !== identity;
+    if (renewed) void current?.access.requests.close();
+    const dispatchers = current === undefined || renewed ? open(login) : current.access;
+    const access = { ...dispatchers, headers: loginHeaders(login) };
+    current = { access, identity, at: now() };
+    return access;
+  }
 
   return {
-    server: cluster.server.replace(/\/+$/, ''),
-    // A connection that the server closed while it was idle is no failure: read again, on another one.
-    requests: pool.compose(
-      interceptors.retry({
-        methods: ['GET'],
-        statusCodes: [429, 502, 503, 504],
-        maxRetries: 2,
-        minTimeout: 50,
-        maxTimeout: 200,
-        throwOnError: false,
-      }),
-    ),
-    watches,
-    async authorization() {
-      if (now() - readAt > CREDENTIALS_MS) {
-        const fresh: LoginOptions = {};
-        await kubeConfig.applyToHTTPSOptions(fresh);
-        headers = loginHeaders(fresh);
-        readAt = now();
-      }
-      return headers;
+    server: server.replace(/\/+$/, ''),
+    async access(signal) {
+      if (current !== undefined && now() - current.at <= CREDENTIALS_MS) return current.access;
+      // One log-in for everybody who waits, and nobody waits longer than they want.
+      refreshing ??= refresh().finally(() => {
+        refreshing = undefined;
+      });
+      const timeout = AbortSignal.timeout(credentialsTimeoutMs);
+      return Promise.race([refreshing, aborted(AbortSignal.any([signal, timeout]))]);
     },
     async close() {
-      await Promise.all([pool.destroy(), watches.destroy()]);
+      await Promise.all([current?.access.requests.destroy(), current?.access.watches.destroy()]);
     },
   };
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+  });
 }
 
 type LoginOptions = Parameters<KubeConfig['applyToHTTPSOptions']>[0];

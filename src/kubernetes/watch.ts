@@ -47,7 +47,7 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
 
   async function relist(): Promise<string> {
     const list = await client.list(resource, { labelSelector }, signal);
-    lastEventAt = clock.now();
+    lastEventAt = clock.date();
     onList(list.items);
     log.info({ resource, pending: list.items.length }, 'listed');
     return list.resourceVersion;
@@ -57,7 +57,7 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
     const timeoutSeconds = Math.round(MIN_WATCH_SECONDS * (1 + random()));
     const query = { labelSelector, resourceVersion: from, timeoutSeconds };
     for await (const { type, metadata } of client.watch(resource, query, signal)) {
-      lastEventAt = clock.now();
+      lastEventAt = clock.date();
       failures = 0;
       resourceVersion = metadata.resourceVersion;
       if (type !== 'BOOKMARK') onEvent(type, metadata);
@@ -74,7 +74,8 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
       } catch (error) {
         if (signal.aborted) return;
         failures += 1;
-        if (isTooOld(error)) resourceVersion = undefined;
+        // Above all 410 Gone, said as HTTP or in the stream; but no answer is worth insisting on this version.
+        if (error instanceof KubernetesError) resourceVersion = undefined;
         log.warn({ resource, reason: String(error), failures }, 'the watch was lost, trying again');
       }
       await backoff();
@@ -100,9 +101,4 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
       return ended;
     },
   };
-}
-
-/** The server no longer knows the changes since our resourceVersion: 410 Gone, said as HTTP or in the stream. */
-function isTooOld(error: unknown): boolean {
-  return error instanceof KubernetesError && error.status === 410;
 }

@@ -1,8 +1,9 @@
 /**
  * Who holds a lock: the client whose review named the uid that the pending record then really has.
  *
- * A review can be forged, a stored record's uid cannot be guessed: so a claim counts only if it was made
- * before a record with that uid was seen, and the first claim stays.
+ * A review can be forged, but the uid of a record that is yet to be stored cannot be guessed: so a claim counts
+ * only if it was made before a record with that uid was seen, and the first claim stays. (While the watch is
+ * late, a stored record counts as yet to come; a forger can then put a wrong name into words, and no more.)
  */
 import { LRUCache } from 'lru-cache';
 import type { Client } from '../gate/lock.ts';

@@ -3,34 +3,28 @@ import { type Release, type Revision, readRevision, recordName, releaseSelector 
 import type { KubernetesClient } from '../kubernetes/client.ts';
 
 export interface RevisionReader {
-  revision(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
+  all(release: Release, signal: AbortSignal): Promise<readonly Revision[]>;
   newestBelow(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
 }
 
 export function createRevisionReader(client: KubernetesClient): RevisionReader {
-  async function revision(
-    release: Release,
-    number: number,
-    signal: AbortSignal,
-  ): Promise<Revision | undefined> {
-    const name = recordName(release.name, number);
-    const metadata = await client.get(release.driver, release.namespace, name, signal);
-    return metadata && readRevision(release.driver, metadata);
+  async function all({ driver, namespace, name }: Release, signal: AbortSignal): Promise<Revision[]> {
+    const list = await client.list(driver, { namespace, labelSelector: releaseSelector(name) }, signal);
+    return list.items
+      .map((metadata) => readRevision(driver, metadata))
+      .filter((found) => found !== undefined)
+      .filter((found) => found.release.name === name)
+      .toSorted((a, b) => b.number - a.number);
   }
 
   return {
-    revision,
+    all,
     /** Helm numbers by one, so one read by name answers; only a gap in the history costs a list. */
     async newestBelow(release, number, signal) {
-      const previous = await revision(release, number - 1, signal);
-      if (previous !== undefined) return previous;
       const { driver, namespace, name } = release;
-      const list = await client.list(driver, { namespace, labelSelector: releaseSelector(name) }, signal);
-      return list.items
-        .map((metadata) => readRevision(driver, metadata))
-        .filter((found) => found !== undefined)
-        .filter((found) => found.release.name === name && found.number < number)
-        .toSorted((a, b) => b.number - a.number)[0];
+      const previous = await client.get(driver, namespace, recordName(name, number - 1), signal);
+      if (previous !== undefined) return readRevision(driver, previous);
+      return (await all(release, signal)).find((revision) => revision.number < number);
     },
   };
 }

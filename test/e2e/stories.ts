@@ -157,7 +157,7 @@ export function tellStories(version: HelmVersion): void {
       t.ok(winner, 'one wins');
       t.match(
         loser?.stderr ?? '',
-        /another deploy started at the same moment and was first\. It (is working on|has made) revision 2/,
+        /another deploy was first\. Yours was to be revision 2, and there is revision 2/,
       );
       t.same(await history(w), ['1 superseded', '2 deployed']);
     },

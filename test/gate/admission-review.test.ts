@@ -34,6 +34,12 @@ t.test('a body that is no review is refused in words, with its uid if it has one
     ['a number as namespace', withRequest({ namespace: 5 }), 'r-1', /request\.namespace must be string/],
     ['dryRun "yes"', withRequest({ dryRun: 'yes' }), 'r-1', /request\.dryRun must/],
     ['labels that are numbers', labelled({ version: 7 }), 'r-1', /request\.object/],
+    [
+      'wrong in two places: the deeper one tells more',
+      { ...withRequest({ resource: {} }), kind: 'X' },
+      'r-1',
+      /request\.resource must have required properties/,
+    ],
     ['nobody asks', withRequest({ userInfo: null }), 'r-1', /request\.userInfo must be object/],
   ];
   for (const [name, body, uid, problem] of rows) {
@@ -166,4 +172,25 @@ t.test('the answers, to the byte', async (t) => {
       name,
     );
   }
+});
+
+t.test('rule 1 does not ask what an object looks like that is no record', async (t) => {
+  for (const [name, object] of [
+    ['a type that is an object', { type: { a: 1 }, metadata: {} }],
+    ['no metadata', { metadata: null }],
+    ['labels that are numbers', { metadata: { labels: { a: 1 } } }],
+  ] as const) {
+    const wire = deployReview();
+    wire.request.resource.resource = 'pods';
+    Object.assign(wire.request, { object, userInfo: null });
+    t.match(reviewOf(wire), { driver: undefined, operation: 'CREATE' }, name);
+  }
+});
+
+t.test('what Go writes for nothing is nothing', async (t) => {
+  const wire = deployReview();
+  Object.assign(wire.request, { dryRun: null, userInfo: { username: 'alice', extra: { scopes: null } } });
+  t.match(reviewOf(wire), { dryRun: false, client: { user: 'alice', pod: undefined } });
+  Object.assign(wire.request, { object: { type: null, metadata: null, data: null } });
+  t.match(reviewOf(wire), { type: undefined, labels: {}, objectUid: '' });
 });

@@ -142,27 +142,28 @@ t.test('rule 2: a record that contradicts itself: deny 400, and say where', asyn
 
 t.test('rules 3, 4 and 7', async (t) => {
   const deploy = deployOf(deployReview({ revision: 7, uid: 'mine' }));
-  const none = { same: undefined, below: undefined };
+  const none = { rival: undefined, below: undefined };
   const rows: [string, string, ClusterFacts, string][] = [
     [
       'rule 3',
       'revision 7 is pending for somebody else',
-      { ...none, same: lock(7, 'pending-upgrade') },
+      { ...none, rival: lock(7, 'pending-upgrade') },
       'deny',
     ],
     [
       'rule 3',
       'and 6 is pending too',
-      { same: lock(7, 'pending-rollback'), below: lock(6, 'pending-upgrade') },
+      { rival: lock(7, 'pending-rollback'), below: lock(6, 'pending-upgrade') },
       'deny',
     ],
     [
       'rule 3',
       'revision 7 is this very record',
-      { ...none, same: lock(7, 'pending-upgrade', { uid: 'mine' }) },
+      { ...none, rival: lock(7, 'pending-upgrade', { uid: 'mine' }) },
       'allow',
     ],
-    ['rule 3', 'and has finished it since', { ...none, same: lock(7, 'deployed') }, 'deny'],
+    ['rule 3', 'others are at 9 already', { ...none, rival: lock(9, 'pending-upgrade') }, 'deny'],
+    ['rule 3', 'and has finished it since', { ...none, rival: lock(7, 'deployed') }, 'deny'],
     ['rule 4', 'there is no revision below', none, 'allow'],
     ['rule 4', '6 is deployed', { ...none, below: lock(6, 'deployed') }, 'allow'],
     ['rule 4', '6 failed', { ...none, below: lock(6, 'failed') }, 'allow'],
@@ -187,21 +188,19 @@ t.test('rules 3, 4 and 7', async (t) => {
 
 t.test('rule 3 says who was first', async (t) => {
   const deploy = deployOf(deployReview({ revision: 7 }));
-  for (const [status, words] of [
-    [
-      'pending-upgrade',
-      'It is working on revision 7 (pending-upgrade, 42s, alice). Nothing was changed by yours. When it has ended, run your command again.',
-    ],
-    [
-      'deployed',
-      'It has made revision 7 (deployed, 42s, alice). Nothing was changed by yours. If yours is still wanted, run your command again.',
-    ],
+  for (const [number, status, way] of [
+    [7, 'pending-upgrade', 'When the other has ended, run your command again.'],
+    [7, 'deployed', 'If yours is still wanted, run your command again.'],
+    [9, 'pending-rollback', 'When the other has ended, run your command again.'],
   ] as const) {
-    t.same(decide(deploy, { same: lock(7, status), below: undefined }, NOW), {
+    t.same(decide(deploy, { rival: lock(number, status), below: undefined }, NOW), {
       kind: 'deny',
       denial: {
         code: 409,
-        message: `release prod/api: another deploy started at the same moment and was first. ${words} To see what it did: helm history api -n prod`,
+        message:
+          'release prod/api: another deploy was first. Yours was to be revision 7, and there is revision ' +
+          `${number} (${status}, 42s, alice) already. Nothing was changed by yours. ${way} To see what the other ` +
+          'did: helm history api -n prod',
       },
     });
   }
@@ -209,7 +208,7 @@ t.test('rule 3 says who was first', async (t) => {
 
 t.test('rule 7 names the lock that is waited for', async (t) => {
   const below = lock(6, 'pending-upgrade');
-  t.same(decide(deployOf(deployReview()), { same: undefined, below }, NOW), { kind: 'hold', lock: below });
+  t.same(decide(deployOf(deployReview()), { rival: undefined, below }, NOW), { kind: 'hold', lock: below });
 });
 
 function changed(change: (review: WireReview) => void): Review {

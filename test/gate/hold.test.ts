@@ -1,4 +1,5 @@
 /** How the gate waits: §4.1, rule 7, and traps 2, 6, 18, 19 and 22. The clock is turned by hand. */
+import { getEventListeners } from 'node:events';
 import t, { type Test } from 'tap';
 import { parseAdmissionReview, type Review, type Verdict } from '../../src/gate/admission-review.ts';
 import { createGate, type Gate, type Limits, type Reader } from '../../src/gate/hold.ts';
@@ -18,18 +19,23 @@ function harness(limits: Partial<Limits> = {}) {
   const logs = testLog();
   const stored = new Map<number, Revision>();
   const stays: number[] = [];
-  const cluster = { failure: undefined as Error | undefined, reads: 0 };
+  const cluster = { failure: undefined as Error | undefined, hangs: false, reads: 0 };
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
-  const read = (find: () => Revision | undefined) => async () => {
-    cluster.reads += 1;
-    if (cluster.failure) throw cluster.failure;
-    return find();
-  };
+  const newestFirst = () => [...stored.values()].sort((a, b) => b.number - a.number);
+  const read =
+    <T>(find: () => T) =>
+    async (signal: AbortSignal) => {
+      cluster.reads += 1;
+      if (cluster.failure) throw cluster.failure;
+      if (cluster.hangs)
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      return find();
+    };
   const reader: Reader = {
-    revision: (_release, number) => read(() => stored.get(number))(),
-    newestBelow: (_release, number) =>
-      read(() => newest([...stored.values()].filter((r) => r.number < number)))(),
+    all: (_release, signal) => read(newestFirst)(signal),
+    newestBelow: (_release, number, signal) =>
+      read(() => newestFirst().find((revision) => revision.number < number))(signal),
   };
   const gate = createGate({
     drivers: DRIVERS,
@@ -59,6 +65,8 @@ function harness(limits: Partial<Limits> = {}) {
       if (status.startsWith('pending-')) registry.put(revision);
       else registry.remove(revision);
     },
+    /** Deletes a record that is not pending. */
+    forget: (number: number) => stored.delete(number),
     /** Writes it, and the watch says nothing. */
     storeUnseen(number: number, status: string) {
       const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
@@ -67,14 +75,11 @@ function harness(limits: Partial<Limits> = {}) {
   };
 }
 
-function newest(revisions: Revision[]): Revision | undefined {
-  return revisions.sort((a, b) => b.number - a.number)[0];
-}
-
 interface Asked {
   readonly verdict: Promise<Verdict>;
   readonly state: () => string;
   readonly hangUp: () => void;
+  readonly signal: AbortSignal;
 }
 
 /** Sends a review; `state()` tells how it stands, without waiting. */
@@ -94,7 +99,12 @@ function ask(gate: Gate, options: DeployOptions = {}, timeoutMs: number | 'unsai
       state = 'failed';
     },
   );
-  return { verdict, state: () => state, hangUp: () => controller.abort(new Error('hung up')) };
+  return {
+    verdict,
+    state: () => state,
+    hangUp: () => controller.abort(new Error('hung up')),
+    signal: controller.signal,
+  };
 }
 
 /** Lets every promise that can go on do so. */
@@ -143,6 +153,7 @@ t.test('a free release costs one read and no log line', async (t) => {
   t.match(await ask(gate).verdict, { allowed: true });
   t.equal(cluster.reads, 1);
   t.same(logs.messages(), ['admitted'], 'only at level debug');
+  t.equal(gate.held(), 0);
 });
 
 t.test('revision 1 has nothing below it and costs no read', async (t) => {
@@ -364,7 +375,10 @@ t.test('the first one is so quick that the watch tells of its beginning and its 
   store(7, 'deployed', { uid: 'a' });
   const verdict = await loser.verdict;
   t.match(verdict, { allowed: false, denial: { code: 409 } }, 'not left to "release: already exists"');
-  t.match(verdict.allowed ? '' : verdict.denial.message, /It has made revision 7 \(deployed, 0s, alice\)/);
+  t.match(
+    verdict.allowed ? '' : verdict.denial.message,
+    /there is revision 7 \(deployed, 0s, alice\) already/,
+  );
 });
 
 t.test(
@@ -438,18 +452,100 @@ t.test('the cluster cannot be read: the call fails, so that failurePolicy decide
   t.match(logs.lines, [{ msg: 'the cluster could not be read', reason: 'Error: connect ECONNREFUSED' }]);
 });
 
-t.test('the cluster cannot be read any more while a deploy is held: it stays held', async (t) => {
-  const { gate, cluster, clock, store, logs } = harness();
+t.test(
+  'the cluster cannot be read any more while a deploy is held: it stays held, and is looked at again',
+  async (t) => {
+    const { gate, cluster, clock, store, logs } = harness();
+    store(6, 'pending-upgrade');
+    const [first, second] = [ask(gate), ask(gate, { release: 'web', uid: 'w' })];
+    await settle();
+    cluster.failure = new Error('connect ECONNREFUSED');
+    store(6, 'deployed');
+    await equalState(t, first, 'waiting', 'woken, but there is nothing to read');
+    t.match(logs.lines.at(-1), { level: 40, msg: 'the lock could not be read again, still waiting' });
+    clock.advance(499);
+    cluster.failure = undefined;
+    await equalState(t, first, 'waiting', 'for half a second');
+    clock.advance(1);
+    await equalState(t, first, 'allowed', 'then it is looked at again');
+    t.equal(second.state(), 'waiting', 'nobody else is');
+  },
+);
+
+t.test('the cluster is away until the hold ends: 429, and the client will be back', async (t) => {
+  const { gate, cluster, clock, store } = harness();
   store(6, 'pending-upgrade');
   const deploy = ask(gate);
   await settle();
   cluster.failure = new Error('connect ECONNREFUSED');
   store(6, 'deployed');
-  await equalState(t, deploy, 'waiting', 'woken, but there is nothing to read');
-  t.match(logs.lines.at(-1), { level: 40, msg: 'the lock could not be read again, still waiting' });
-  cluster.failure = undefined;
-  clock.advance(10_000);
-  t.match(await deploy.verdict, { allowed: false, denial: { code: 429 } }, 'its client will be back');
+  for (let ms = 0; ms < 10_000; ms += 500) {
+    await equalState(t, deploy, 'waiting', `at ${ms} ms`);
+    clock.advance(500);
+  }
+  await equalState(t, deploy, '429', 'sent away');
+});
+
+t.test('trap 18: a read that hangs does not outlast the caller', async (t) => {
+  for (const [timeoutMs, answerMs] of [
+    [15_000, 13_000],
+    [3_000, 1_500],
+    [1_000, 500],
+    ['unsaid', 13_000],
+  ] as const) {
+    const { gate, cluster, clock, logs } = harness();
+    cluster.hangs = true;
+    const deploy = ask(gate, {}, timeoutMs);
+    await settle();
+    clock.advance(answerMs - 1);
+    await equalState(t, deploy, 'waiting', `timeout ${timeoutMs}: it reads for ${answerMs} ms`);
+    clock.advance(1);
+    await equalState(t, deploy, 'failed', `timeout ${timeoutMs}: and no longer`);
+    t.match(logs.lines.at(-1), { reason: 'Error: the API server did not answer in time' });
+  }
+});
+
+t.test('trap 18: a read that hangs after a hold is answered 429 in time', async (t) => {
+  const { gate, cluster, clock, store } = harness();
+  store(6, 'pending-upgrade');
+  const deploy = ask(gate);
+  await settle();
+  clock.advance(9_000);
+  cluster.hangs = true;
+  store(6, 'deployed');
+  await settle();
+  clock.advance(3_999);
+  await equalState(t, deploy, 'waiting', 'it reads');
+  clock.advance(1);
+  await equalState(t, deploy, '429', '13 s after it was asked');
+});
+
+t.test('a deploy that comes too late: its number was used, failed and pruned meanwhile', async (t) => {
+  for (const revision of [1, 2]) {
+    const { gate, store, forget } = harness();
+    store(revision, 'pending-upgrade');
+    store(revision, 'failed');
+    forget(revision); // as `helm upgrade --history-max` does before it creates the next one
+    store(3, 'pending-upgrade');
+    const verdict = await ask(gate, { revision }).verdict;
+    t.match(
+      verdict,
+      { allowed: false, denial: { code: 409 } },
+      `revision ${revision} is not put below a live one`,
+    );
+    t.match(
+      verdict.allowed ? '' : verdict.denial.message,
+      `Yours was to be revision ${revision}, and there is revision 3 (pending-upgrade, 0s, holder unknown) already.`,
+    );
+  }
+});
+
+t.test('a release that was uninstalled begins again at 1', async (t) => {
+  const { gate, store, forget } = harness();
+  store(1, 'pending-install');
+  store(1, 'deployed');
+  forget(1);
+  t.match(await ask(gate, { revision: 1, status: 'pending-install' }).verdict, { allowed: true });
 });
 
 t.test('the caller hangs up: nothing is left behind', async (t) => {
@@ -458,8 +554,10 @@ t.test('the caller hangs up: nothing is left behind', async (t) => {
   const deploy = ask(gate);
   await settle();
   deploy.hangUp();
+  t.not(getEventListeners(deploy.signal, 'abort').length, 0);
   await t.rejects(deploy.verdict, { message: 'hung up' });
   t.equal(clock.timers(), 0);
+  t.equal(getEventListeners(deploy.signal, 'abort').length, 0);
   t.match(logs.lines.at(-1), { msg: 'the caller hung up' });
 
   const early = ask(gate);
@@ -521,7 +619,7 @@ t.test('the second one asks so late that the first has ended already', async (t)
   const verdict = await ask(gate, { revision: 7 }).verdict;
   t.match(
     verdict.allowed ? '' : verdict.denial.message,
-    /It has made revision 7 \(deployed, 0s, holder unknown\)/,
+    /there is revision 7 \(deployed, 0s, holder unknown\) already/,
   );
 });
 
@@ -533,4 +631,50 @@ t.test('nobody is told to give up without a last look: the watch may have missed
   storeUnseen(6, 'deployed');
   clock.advance(5_000);
   await equalState(t, deploy, 'allowed', 'after 5 s');
+});
+
+t.test('a client that is told to come back late is still known when it does', async (t) => {
+  const { gate, clock, store } = harness({ holdSeconds: 1, retryAfterSeconds: 600, maxWaitSeconds: 601 });
+  store(6, 'pending-upgrade');
+  const first = ask(gate, { payload: 'a' });
+  await settle();
+  clock.advance(1_000);
+  await equalState(t, first, '429', 'sent away for ten minutes');
+  clock.advance(600_000);
+  await equalState(t, ask(gate, { payload: 'a' }), '409', 'and has waited long enough when it is back');
+});
+
+t.test('a dry run does not end the wait of its client', async (t) => {
+  const { gate, clock, store } = harness({ holdSeconds: 1, retryAfterSeconds: 1, maxWaitSeconds: 2 });
+  store(6, 'pending-upgrade');
+  const first = ask(gate, { payload: 'a' });
+  await settle();
+  clock.advance(1_000);
+  await equalState(t, first, '429', 'sent away');
+  store(6, 'deployed');
+  t.match(await ask(gate, { payload: 'a', dryRun: true }).verdict, { allowed: true });
+  store(6, 'pending-upgrade', { uid: 'again' });
+  clock.advance(1_000);
+  await equalState(t, ask(gate, { payload: 'a' }), '409', 'it has been waiting since its first call');
+});
+
+t.test('the payload of a deploy that need not wait is not looked at', async (t) => {
+  const { gate, clock, store } = harness();
+  const parsed = parseAdmissionReview(deployReview({ revision: 7 })) as { review: Review };
+  const payload = () => {
+    throw new Error('looked at');
+  };
+  const signal = new AbortController().signal;
+  const admit = () => gate.review({ ...parsed.review, payload }, { signal, timeoutMs: 15_000 });
+  store(6, 'deployed');
+  t.match(await admit(), { allowed: true });
+
+  store(3, 'pending-upgrade', { release: { driver: 'secrets', namespace: 'prod', name: 'web' } });
+  const abandoned = ask(gate, { release: 'web', revision: 4 });
+  await settle();
+  clock.advance(10_000);
+  t.equal((await abandoned.verdict).allowed, false);
+  clock.advance(90_001);
+  store(3, 'deployed');
+  t.match(await admit(), { allowed: true }, 'not even after somebody else waited and never came back');
 });

@@ -45,10 +45,10 @@ t.test(
       t.match(text, /kubectl delete secret sh\.helm\.release\.v1\.api\.v6 -n prod$/, name);
     }
     t.match(
-      lostTheRace(lock(), NOW),
-      /revision 6 \(pending-upgrade, 42s, .*\)\. Nothing was changed by yours\./,
+      lostTheRace(lock(), 6, NOW),
+      /there is revision 6 \(pending-upgrade, 42s, .*\) already\. Nothing was changed by yours\./,
     );
-    t.match(lostTheRace(lock(), NOW), /To see what it did: helm history api -n prod$/);
+    t.match(lostTheRace(lock(), 6, NOW), /To see what the other did: helm history api -n prod$/);
     t.match(malformed('x', 'it is odd'), /^"x" is not .*: it is odd\. Nothing was changed\.$/);
   },
 );

@@ -1,12 +1,16 @@
 /** The HTTPS listener, asked over real HTTPS: what an API server, a probe and a stranger get. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
 import { Agent } from 'undici';
 import type { Verdict } from '../../src/gate/admission-review.ts';
 import type { Call, Gate } from '../../src/gate/hold.ts';
 import { parseDuration } from '../../src/http/admission.ts';
 import { buildApp, buildPlainApp } from '../../src/http/app.ts';
+import { trackConnections } from '../../src/http/connections.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
 import { issueAuthority, issueServingCertificate, type KeyPair } from '../../src/tls/issue.ts';
 import { deployReview, fixture } from '../fixtures/reviews.ts';
@@ -48,7 +52,8 @@ const allowing = () => fakeGate(async () => ({ allowed: true, warnings: [] }));
 async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = []) {
   const logs = testLog();
   const readiness = { reasons: () => reasons };
-  const app = buildApp({ tls, gate, readiness, metrics: metricsOf(gate), log: logs.log });
+  const metrics = metricsOf(gate);
+  const app = buildApp({ tls, gate, readiness, metrics, log: logs.log });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const dispatcher = new Agent({ connect: { ca: authority.certificate }, allowH2: false });
   t.teardown(() => Promise.all([app.close(), dispatcher.close()]));
@@ -76,7 +81,7 @@ async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = []) {
       body: json ? JSON.parse(answer) : answer,
     };
   }
-  return { app, gate, logs, port, send };
+  return { app, gate, logs, metrics, port, send };
 }
 
 t.test('a review is answered as a review, with its uid', async (t) => {
@@ -97,7 +102,12 @@ t.test('trap 18: the connection is kept for longer than the 90 s of an API serve
   const { headers } = await send('POST', '/admission', deployReview());
   t.equal(headers.connection, 'keep-alive');
   t.equal(headers['keep-alive'], 'timeout=120');
-  t.ok(app.server.keepAliveTimeout > 90_000);
+  for (const limit of ['keepAliveTimeout', 'headersTimeout', 'requestTimeout'] as const) {
+    t.ok(
+      app.server[limit] > 90_000,
+      `${limit}: a spare connection, which carried no request yet, is kept as well`,
+    );
+  }
 });
 
 t.test('trap 18: the gate is told how long the API server waits', async (t) => {
@@ -355,4 +365,59 @@ t.test('metrics: every name of the contract, and no name that a forged review co
   }
   t.notMatch(body, /configmaps/, 'a watch that never heard anything has no time');
   t.equal((await app.inject('/metrics')).statusCode, 404, 'not on the port that the cluster calls');
+});
+
+t.test('closing waits for no connection that carries no request', async (t) => {
+  const { app, port } = await serve(t);
+  const ended = (socket: Socket) =>
+    new Promise((resolve) => socket.on('error', resolve).on('close', resolve));
+  const bare = connectTcp(port, '127.0.0.1');
+  await once(bare, 'connect');
+  const spare = connectTls({ port, host: '127.0.0.1', ca: authority.certificate });
+  await once(spare, 'secureConnect');
+  const halfSent = connectTls({ port, host: '127.0.0.1', ca: authority.certificate });
+  await once(halfSent, 'secureConnect');
+  halfSent.write('POST /admission HTTP/1.1\r\nHost: half');
+  const used = connectTls({ port, host: '127.0.0.1', ca: authority.certificate });
+  used.write('GET /livez HTTP/1.1\r\nHost: used\r\n\r\n');
+  await once(used, 'data');
+  const ends = [bare, spare, halfSent, used].map(ended);
+  await app.close();
+  await Promise.all(ends);
+  t.pass('all are closed');
+});
+
+t.test('closing gives up on a body that never comes', async (t) => {
+  const server = createServer();
+  const connections = trackConnections(server);
+  const asked = once(server, 'request');
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const stuck = connectTcp((server.address() as AddressInfo).port, '127.0.0.1');
+  stuck.on('error', () => {});
+  stuck.write('POST / HTTP/1.1\r\nHost: stuck\r\nContent-Length: 9\r\n\r\n');
+  await asked;
+  const closed = once(server, 'close');
+  server.close();
+  connections.endUnused();
+  t.notOk(stuck.closed, 'a request that is being received is waited for');
+  connections.endAll();
+  await closed;
+  t.pass('until time is up');
+});
+
+t.test('what was refused is told in the log, and counted', async (t) => {
+  const gate = allowing();
+  const { send, logs, metrics } = await serve(t, gate);
+  await send('POST', '/admission', '{');
+  await send('POST', '/admission', { ...deployReview(), kind: 'X' });
+  t.match(logs.lines.slice(1), [
+    { level: 40, msg: 'a request was refused', status: 400 },
+    { level: 40, msg: 'a body that is no review was refused', reason: /kind must be/ },
+  ]);
+  t.match(
+    await metrics.text(),
+    'lockkeeper_admission_requests_total{operation="other",decision="denied-400"} 1\n',
+  );
+  t.equal(gate.calls.length, 0);
 });

@@ -1,4 +1,5 @@
 /** Requests to the API server: metadata only, few connections, and errors that say what was asked. */
+import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -23,7 +24,7 @@ function failure(promise: Promise<unknown>): Promise<unknown> {
 async function connectTo(t: Test, kubeconfig: string): Promise<Connection> {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(kubeconfig);
-  const connection = await connect(kubeConfig, now);
+  const connection = connect(kubeConfig, { now });
   t.teardown(() => connection.close());
   return connection;
 }
@@ -34,7 +35,7 @@ async function embedded(t: Test) {
   const admin = await cluster.client();
   await admin.createNamespace('prod');
   const connection = await connectTo(t, await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
-  return { cluster, admin, client: createKubernetesClient(connection) };
+  return { cluster, admin, client: createKubernetesClient({ connection }) };
 }
 
 t.test('trap 21: what is read is metadata, never the payload', async (t) => {
@@ -144,7 +145,9 @@ t.test('an idle connection that the API server closed is replaced unseen', async
   const { cluster, client } = await embedded(t);
   await client.get('secrets', 'prod', 'x', never);
   await cluster.faults.goAway();
-  t.match(await failure(client.get('secrets', 'prod', 'x', never)), { code: 'ECONNREFUSED' });
+  t.match(await failure(client.get('secrets', 'prod', 'x', never)), {
+    message: /^GET \/api\/v1\/namespaces\/prod\/secrets\/x: connect ECONNREFUSED/,
+  });
   await cluster.faults.comeBack();
   t.equal(await client.get('secrets', 'prod', 'x', never), undefined);
 });
@@ -159,12 +162,17 @@ t.test('a caller that leaves takes its read along', async (t) => {
 });
 
 /** Something that is not an API server, or not a good one. */
-async function impostor(t: Test, status: number, body: string): Promise<Connection> {
+async function impostor(
+  t: Test,
+  status: number,
+  body: string,
+  misbehaves: (response: ServerResponse) => boolean = () => false,
+): Promise<Connection> {
   const at = { validDays: 1, now: new Date() };
   const authority = await issueAuthority({ commonName: 'impostor', ...at });
   const pair = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], ...at });
   const server = createServer({ cert: pair.certificate, key: pair.privateKey }, (_request, response) => {
-    response.writeHead(status).end(body);
+    if (!misbehaves(response)) response.writeHead(status).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.close().closeAllConnections());
@@ -177,7 +185,7 @@ async function impostor(t: Test, status: number, body: string): Promise<Connecti
       }),
     ),
   );
-  const connection = await connect(kubeConfig, now);
+  const connection = connect(kubeConfig, { now });
   t.teardown(() => connection.close());
   return connection;
 }
@@ -195,29 +203,45 @@ function kubeconfigOf(cluster: object, user: object = { token: 't' }) {
 
 t.test('answers that are not those of an API server', async (t) => {
   const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
-  const html = createKubernetesClient(await impostor(t, 500, '<html>a proxy fell over</html>'));
+  const html = createKubernetesClient({
+    connection: await impostor(t, 500, '<html>a proxy fell over</html>'),
+  });
   t.match(await failure(html.get('secrets', 'prod', 'x', never)), {
     message: /500 <html>a proxy fell over<\/html>/,
   });
-  const json = createKubernetesClient(await impostor(t, 500, '{"error":"other words"}'));
+  const json = createKubernetesClient({
+    connection: await impostor(t, 500, '{"error":"other words"}'),
+  });
   await t.rejects(json.get('secrets', 'prod', 'x', never), { message: /500 \{"error":"other words"\}/ });
-  const silent = createKubernetesClient(await impostor(t, 500, ''));
+  const silent = createKubernetesClient({
+    connection: await impostor(t, 500, ''),
+  });
   t.match(await failure(silent.get('secrets', 'prod', 'x', never)), { message: /secrets\/x: 500$/ });
-  const long = createKubernetesClient(await impostor(t, 500, 'x'.repeat(100_000)));
+  const long = createKubernetesClient({
+    connection: await impostor(t, 500, 'x'.repeat(100_000)),
+  });
   const { message } = await long.get('secrets', 'prod', 'x', never).then(
     () => ({ message: '' }),
     (error: Error) => error,
   );
   t.ok(message.length < 1_200, 'a long text is cut');
-  const html200 = createKubernetesClient(await impostor(t, 200, '<html>log in here</html>'));
-  await t.rejects(html200.get('secrets', 'prod', 'x', never), SyntaxError);
-  const bare = createKubernetesClient(await impostor(t, 200, '{"metadata":{},"items":[]}'));
+  const html200 = createKubernetesClient({
+    connection: await impostor(t, 200, '<html>log in here</html>'),
+  });
+  t.match(await failure(html200.get('secrets', 'prod', 'x', never)), {
+    message: /secrets\/x: Unexpected token/,
+  });
+  const bare = createKubernetesClient({
+    connection: await impostor(t, 200, '{"metadata":{},"items":[]}'),
+  });
   t.same(await bare.list('secrets', { labelSelector: 'a=b' }, never), { items: [], resourceVersion: '' });
-  const gone = createKubernetesClient(
-    await impostor(t, 200, '{"type":"ERROR","object":{"code":410,"message":"too old"}}\n'),
-  );
+  const gone = createKubernetesClient({
+    connection: await impostor(t, 200, '{"type":"ERROR","object":{"code":410,"message":"too old"}}\n'),
+  });
   t.match(await failure(gone.watch('secrets', query, never).next()), { status: 410, message: /410 too old/ });
-  const odd = createKubernetesClient(await impostor(t, 200, '{"type":"ERROR","object":{}}\n'));
+  const odd = createKubernetesClient({
+    connection: await impostor(t, 200, '{"type":"ERROR","object":{}}\n'),
+  });
   t.match(await failure(odd.watch('secrets', query, never).next()), { status: 0 });
 });
 
@@ -242,36 +266,150 @@ t.test('kubeconfigs that can not be used are refused in words', async (t) => {
   ] as const) {
     const kubeConfig = new KubeConfig();
     kubeConfig.loadFromString(JSON.stringify(config));
-    await t.rejects(connect(kubeConfig, now), { message }, name);
+    t.throws(() => connect(kubeConfig, { now }), { message }, name);
   }
 });
 
-t.test('credentials', async (t) => {
-  const basic = new KubeConfig();
-  basic.loadFromString(
-    JSON.stringify(kubeconfigOf({ server: 'https://127.0.0.1:1' }, { username: 'a', password: 'b' })),
+function kubeConfigFor(user: object, users: object = {}): KubeConfig {
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromString(
+    JSON.stringify({ ...kubeconfigOf({ server: 'https://127.0.0.1:1' }, user), ...users }),
   );
-  const connection = await connect(basic, now);
-  t.teardown(() => connection.close());
-  t.same(await connection.authorization(), { authorization: 'Basic YTpi' });
+  return kubeConfig;
+}
 
-  const nobody = new KubeConfig();
-  nobody.loadFromString(JSON.stringify({ ...kubeconfigOf({ server: 'https://127.0.0.1:1' }), users: [] }));
-  const anonymous = await connect(nobody, now);
-  t.teardown(() => anonymous.close());
-  t.same(await anonymous.authorization(), {}, 'no user, no headers');
+t.test('credentials: a password, or nobody at all', async (t) => {
+  const basic = connect(kubeConfigFor({ username: 'a', password: 'b' }), { now });
+  t.teardown(() => basic.close());
+  t.same((await basic.access(never)).headers, { authorization: 'Basic YTpi' });
+  const nobody = connect(kubeConfigFor({}, { users: [] }), { now });
+  t.teardown(() => nobody.close());
+  t.same((await nobody.access(never)).headers, {}, 'no user, no headers');
+});
 
+t.test('credentials: a token is used for 10 s, then it is read again; connections stay', async (t) => {
   let time = 0;
   let token = 'first';
-  const rotating = new KubeConfig();
-  rotating.loadFromString(JSON.stringify(kubeconfigOf({ server: 'https://127.0.0.1:1' }, {})));
-  rotating.applyToHTTPSOptions = async (options) => {
+  const kubeConfig = kubeConfigFor({});
+  kubeConfig.applyToHTTPSOptions = async (options) => {
     options.headers = { Authorization: `Bearer ${token}` };
   };
-  const rotated = await connect(rotating, () => time);
-  t.teardown(() => rotated.close());
+  const connection = connect(kubeConfig, { now: () => time });
+  t.teardown(() => connection.close());
+  const first = await connection.access(never);
   token = 'second';
-  t.same(await rotated.authorization(), { authorization: 'Bearer first' }, 'a token is used for 10 s');
-  time += 10_001;
-  t.same(await rotated.authorization(), { authorization: 'Bearer second' }, 'then it is read again');
+  time = 10_000;
+  t.equal(await connection.access(never), first);
+  time = 10_001;
+  const second = await connection.access(never);
+  t.same(
+    [first.headers, second.headers],
+    [{ authorization: 'Bearer first' }, { authorization: 'Bearer second' }],
+  );
+  t.equal(second.requests, first.requests);
+  t.equal(second.watches, first.watches);
+});
+
+t.test('credentials: a renewed certificate gets new connections', async (t) => {
+  let time = 0;
+  let cert = 'first';
+  const kubeConfig = kubeConfigFor({});
+  kubeConfig.applyToHTTPSOptions = async (options) => {
+    options.cert = cert;
+  };
+  const connection = connect(kubeConfig, { now: () => time });
+  t.teardown(() => connection.close());
+  const first = await connection.access(never);
+  cert = 'second';
+  time = 10_001;
+  const second = await connection.access(never);
+  t.not(second.requests, first.requests);
+  t.not(second.watches, first.watches);
+});
+
+t.test(
+  'credentials: a program that hangs is started once, and nobody waits longer than they want',
+  async (t) => {
+    const awake = setInterval(() => {}, 1_000); // a time-out alone keeps no process alive
+    t.teardown(() => clearInterval(awake));
+    let starts = 0;
+    const kubeConfig = kubeConfigFor({});
+    kubeConfig.applyToHTTPSOptions = () => {
+      starts += 1;
+      return new Promise(() => {});
+    };
+    const connection = connect(kubeConfig, { now, credentialsTimeoutMs: 20 });
+    const leaving = new AbortController();
+    const impatient = failure(connection.access(leaving.signal));
+    const patient = failure(connection.access(never));
+    leaving.abort(new Error('left'));
+    t.match(await impatient, { message: 'left' });
+    t.match(
+      await failure(connection.access(leaving.signal)),
+      { message: 'left' },
+      'nor do those who left before',
+    );
+    t.match(await patient, { name: 'TimeoutError' });
+    t.equal(starts, 1);
+    await connection.close();
+  },
+);
+
+t.test('a read that hangs is made again, and given up in the end', async (t) => {
+  const { cluster } = await embedded(t);
+  const connection = await connectTo(t, await cluster.kubeconfig());
+  const client = createKubernetesClient({ connection, attemptMs: 40 });
+  let hangs = 2;
+  cluster.faults.failRequests(({ userAgent }) => {
+    if (userAgent !== 'lockkeeper' || hangs === 0) return undefined;
+    hangs -= 1;
+    return { hang: true };
+  });
+  t.equal(await client.get('secrets', 'prod', 'x', never), undefined, 'the third attempt is answered');
+  hangs = Number.POSITIVE_INFINITY;
+  t.match(await failure(client.get('secrets', 'prod', 'x', never)), {
+    message: 'GET /api/v1/namespaces/prod/secrets/x: The operation was aborted due to timeout',
+  });
+});
+
+t.test('a watch that says nothing for too long is taken for dead', async (t) => {
+  const { cluster } = await embedded(t);
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromFile(await cluster.kubeconfig());
+  const connection = connect(kubeConfig, { now, watchSilenceMs: 50 });
+  t.teardown(() => connection.close());
+  const client = createKubernetesClient({ connection });
+  const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
+  t.match(await failure(client.watch('secrets', query, never).next()), { code: 'UND_ERR_BODY_TIMEOUT' });
+});
+
+t.test('an answer that is cut off in the middle is read again from its beginning', async (t) => {
+  let cuts = 1;
+  const connection = await impostor(t, 200, '{"metadata":{"name":"x"}}', (response) => {
+    if (cuts === 0) return false;
+    cuts -= 1;
+    response.writeHead(200, { 'content-length': '25' });
+    response.write('{"metadata"', () => response.destroy());
+    return true;
+  });
+  const client = createKubernetesClient({ connection });
+  t.same(await client.get('secrets', 'prod', 'x', never), { name: 'x' });
+});
+
+t.test('a name with several addresses, none of which answers: each reason is told', async (t) => {
+  const kubeConfig = kubeConfigFor({ token: 't' });
+  const connection = connect(kubeConfig, { now });
+  t.teardown(() => connection.close());
+  const access = await connection.access(never);
+  const reasons = [new Error('connect ECONNREFUSED ::1:1'), new Error('connect ECONNREFUSED 127.0.0.1:1')];
+  const requests = Object.create(access.requests, {
+    request: { value: () => Promise.reject(new AggregateError(reasons)) },
+  });
+  const client = createKubernetesClient({
+    connection: { ...connection, access: async () => ({ ...access, requests }) },
+  });
+  t.match(await failure(client.get('secrets', 'prod', 'x', never)), {
+    message:
+      'GET /api/v1/namespaces/prod/secrets/x: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',
+  });
 });

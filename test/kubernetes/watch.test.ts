@@ -17,7 +17,7 @@ async function follow(t: Test, options: { bookmarkSeconds?: number } = {}) {
   await admin.createNamespace('prod');
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
-  const connection = await connect(kubeConfig, systemClock.now);
+  const connection = connect(kubeConfig, { now: systemClock.now });
   const logs = testLog();
   const seen: string[] = [];
   const arrivals = new Map<string, () => void>();
@@ -29,13 +29,13 @@ async function follow(t: Test, options: { bookmarkSeconds?: number } = {}) {
   }
 
   const watch = startListWatch({
-    client: createKubernetesClient(connection),
+    client: createKubernetesClient({ connection }),
     resource: 'secrets',
     labelSelector: 'owner=helm,status=pending-upgrade',
     onList: (items) => arrive(`LIST ${items.map(({ name }) => shortName(name)).join(' ')}`.trim()),
     onEvent: (type, item) => arrive(`${type} ${shortName(item.name)}`),
     clock: {
-      now: systemClock.now,
+      ...systemClock,
       after: (ms, callback) => {
         waits.push(ms);
         return systemClock.after(ms, callback);

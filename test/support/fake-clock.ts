@@ -14,6 +14,7 @@ export function fakeClock(start = Date.parse('2026-11-22T13:00:00Z')): FakeClock
 
   return {
     now: () => now,
+    date: () => now,
     after(ms, callback) {
       const timer = { at: now + ms, callback };
       timers.push(timer);

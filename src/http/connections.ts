@@ -1,0 +1,44 @@
+/**
+ * Ends the connections of a server that closes. Node ends those that are idle after a request, but waits for
+ * those that never carried one: a pooled spare of the API server, a probe of the port, a handshake that never
+ * ends.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+export interface Connections {
+  /** Ends all that carry no request now. */
+  endUnused(): void;
+  /** Ends all. */
+  endAll(): void;
+}
+
+export function trackConnections(server: Server): Connections {
+  const open = new Map<string, Socket>();
+  const busy = new Set<string>();
+
+  server.on('connection', (socket: Socket) => {
+    const end = remoteEnd(socket);
+    open.set(end, socket);
+    socket.once('close', () => open.delete(end));
+  });
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    const end = remoteEnd(request.socket);
+    busy.add(end);
+    response.once('close', () => busy.delete(end));
+  });
+
+  return {
+    endUnused() {
+      for (const [end, socket] of open) if (!busy.has(end)) socket.destroy();
+    },
+    endAll() {
+      for (const socket of open.values()) socket.destroy();
+    },
+  };
+}
+
+/** A request's socket is the encrypted one, a connection's is the one below it; both have this in common. */
+function remoteEnd({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
