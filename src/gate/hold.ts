@@ -26,6 +26,8 @@ export interface Watched {
   /** Whether this revision or a later one may be stored already. */
   mayExist(release: Release, revision: number): boolean;
   nextChange(release: Release): Change;
+  /** How many calls wait for a change of this release. */
+  waiting(release: Release): number;
 }
 
 export interface Change {
@@ -232,7 +234,8 @@ export function createGate(options: GateOptions): Gate {
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
       held += 1;
-      log.info({ ...describe(deploy), ...describeLock(lock), held }, 'held');
+      const waiting = watched.waiting(deploy.release);
+      log.info({ ...describe(deploy), ...describeLock(lock), waiting, held }, 'held');
     }
     const awakening = await sleep(visit, change, Math.min(answerAt, lookAgainAt));
     // Whoever comes back will look again; whoever is told to give up deserves a last look now.

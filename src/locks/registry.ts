@@ -23,6 +23,8 @@ export interface Registry {
   mayExist(release: Release, revision: number): boolean;
   /** Resolves at the next change of this release's pending revisions. Call `cancel` when done with it. */
   nextChange(release: Release): Change;
+  /** How many wait for the next change of this release. */
+  waiting(release: Release): number;
   /** Whether each of the drivers had its first list. */
   isComplete(drivers: readonly Driver[]): boolean;
 }
@@ -40,7 +42,7 @@ const MAX_REMEMBERED = 10_000;
 export function createRegistry(onAppeared: (uid: string) => void): Registry {
   const pending = new Map<string, Revision>(); // by uid
   const newestSeen = new LRUCache<string, number>({ max: MAX_REMEMBERED });
-  const waiters = new Map<string, Set<() => void>>();
+  const waiters = new Set<{ readonly release: Release; readonly resolve: () => void }>();
   const listed = new Set<Driver>();
 
   function add(revision: Revision): void {
@@ -50,10 +52,12 @@ export function createRegistry(onAppeared: (uid: string) => void): Registry {
     onAppeared(revision.uid);
   }
 
-  function wake(key: string): void {
-    const waiting = waiters.get(key);
-    waiters.delete(key);
-    for (const resolve of waiting ?? []) resolve();
+  function wake(concerns: (release: Release) => boolean): void {
+    for (const waiter of waiters) {
+      if (!concerns(waiter.release)) continue;
+      waiters.delete(waiter);
+      waiter.resolve();
+    }
   }
 
   return {
@@ -61,34 +65,35 @@ export function createRegistry(onAppeared: (uid: string) => void): Registry {
       for (const { release, uid } of pending.values()) if (release.driver === driver) pending.delete(uid);
       for (const revision of revisions) add(revision);
       listed.add(driver);
-      for (const key of waiters.keys()) if (key.startsWith(`${driver}/`)) wake(key);
+      wake((release) => release.driver === driver);
     },
     put(revision) {
       if (pending.has(revision.uid)) return;
       add(revision);
-      wake(releaseKey(revision.release));
+      wake(isSame(revision.release));
     },
     remove(revision) {
       pending.delete(revision.uid);
-      wake(releaseKey(revision.release));
+      wake(isSame(revision.release));
     },
     hasRecord: (uid) => pending.has(uid),
     mayExist: (release, revision) => revision <= (newestSeen.get(releaseKey(release)) ?? 0),
     nextChange(release) {
-      const key = releaseKey(release);
       const { promise, resolve } = Promise.withResolvers<void>();
-      const waiting = waiters.get(key) ?? new Set();
-      waiters.set(key, waiting.add(resolve));
+      const waiter = { release, resolve };
+      waiters.add(waiter);
       return {
         happened: promise,
-        // What woke a waiter has taken its set away.
-        hasHappened: () => waiters.get(key) !== waiting,
-        cancel: () => {
-          waiting.delete(resolve);
-          if (waiting.size === 0 && waiters.get(key) === waiting) waiters.delete(key);
-        },
+        hasHappened: () => !waiters.has(waiter),
+        cancel: () => waiters.delete(waiter),
       };
     },
+    waiting: (release) => [...waiters].map((waiter) => waiter.release).filter(isSame(release)).length,
     isComplete: (drivers) => drivers.every((driver) => listed.has(driver)),
   };
+}
+
+function isSame(release: Release): (other: Release) => boolean {
+  const key = releaseKey(release);
+  return (other) => releaseKey(other) === key;
 }

@@ -118,7 +118,7 @@ async function equalState(t: Test, asked: Asked, expected: string, name: string)
 }
 
 t.test('a deploy behind a lock is held, and admitted when the lock is freed', async (t) => {
-  const { gate, clock, store, logs, stays } = harness();
+  const { gate, clock, registry, store, logs, stays } = harness();
   store(6, 'pending-upgrade');
   const rollback = ask(gate, { revision: 7, status: 'pending-rollback' });
   await equalState(t, rollback, 'waiting', 'held');
@@ -130,6 +130,7 @@ t.test('a deploy behind a lock is held, and admitted when the lock is freed', as
   t.same(await rollback.verdict, { allowed: true, warnings: [] });
   t.equal(clock.timers(), 0, 'no timer is left behind');
   t.equal(gate.held(), 0);
+  t.equal(registry.waiting({ driver: 'secrets', namespace: 'prod', name: 'api' }), 0);
   t.same(stays, [4], 'it was held for 4 s');
   t.match(logs.lines, [
     { msg: 'held', release: 'api', revision: 7, held: 1, lock: { revision: 6, status: 'pending-upgrade' } },

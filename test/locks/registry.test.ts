@@ -54,18 +54,22 @@ t.test('what wakes a waiter', (t) =>
   ]),
 );
 
-t.test('a waiter that left is not kept', async (t) => {
+t.test('who waits is counted, until woken or gone', async (t) => {
   const registry = createRegistry(() => {});
-  const first = registry.nextChange(revision(6).release);
-  const second = registry.nextChange(revision(6).release);
+  const { release } = revision(6);
+  t.equal(registry.waiting(release), 0);
+  const first = registry.nextChange(release);
+  const second = registry.nextChange(release);
+  registry.nextChange(revision(1, 'web').release);
+  t.equal(registry.waiting(release), 2);
   first.cancel();
+  first.cancel();
+  t.equal(registry.waiting(release), 1);
   registry.remove(revision(6));
   await second.happened;
-  const third = registry.nextChange(revision(6).release);
+  t.equal(registry.waiting(release), 0);
   second.cancel();
-  registry.remove(revision(6));
-  await third.happened;
-  t.pass('leaving late does not take the next waiter along');
+  t.equal(registry.waiting(revision(1, 'web').release), 1, 'of each release apart');
 });
 
 t.test('what is pending', async (t) => {
