@@ -48,12 +48,31 @@ async function succeeds(t: Test, running: { done: Promise<RunResult> }, name: st
 }
 
 /** An upgrade that stays in flight until its hook's Job is completed. Resolves when it is. */
-async function upgradeInFlight({ cluster, helm }: World, release = 'api') {
+async function upgradeInFlight({ cluster, helm }: World, options: readonly string[] = []) {
   const job = cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
-  const upgrade = helm(['upgrade', release, CHART, '--set', 'hook.pre=true,message=second']);
+  const upgrade = helm(['upgrade', 'api', CHART, '--set', 'hook.pre=true,message=second', ...options]);
   await job;
   const admin = await cluster.client();
-  return { upgrade, finish: () => admin.completeJob('prod', `${release}-pre`, 'Complete') };
+  return {
+    upgrade,
+    finish: () => admin.completeJob('prod', 'api-pre', 'Complete'),
+    fail: () => admin.completeJob('prod', 'api-pre', 'Failed'),
+  };
+}
+
+/** An upgrade that has read the history, and whose creation of a revision is not let through yet. */
+async function upgradeOnItsWay({ cluster, helm }: World, user: string) {
+  const asks = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const stop = cluster.faults.failRequests(({ method, path }) => {
+    if (method !== 'POST' || !path.endsWith('/secrets')) return undefined;
+    stop();
+    asks.resolve();
+    return { until: goOn.promise };
+  });
+  const upgrade = helm(['upgrade', 'api', CHART, '--set', 'message=slow'], user);
+  await asks.promise;
+  return { upgrade, goOn: () => goOn.resolve() };
 }
 
 /** Revision and status of each stored revision, as `helm history` shows them. */
@@ -160,6 +179,31 @@ export function tellStories(version: HelmVersion): void {
         /another deploy was first\. Yours was to be revision 2, and there is revision 2/,
       );
       t.same(await history(w), ['1 superseded', '2 deployed']);
+    },
+  );
+
+  t.test(
+    `Helm ${version}: a slow upgrade whose number was used, failed and pruned meanwhile is refused`,
+    async (t) => {
+      const w = await world(t, version, 'secret');
+      await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
+      const slow = await upgradeOnItsWay(w, 'bob');
+
+      const failing = await upgradeInFlight(w);
+      await failing.fail();
+      t.not((await failing.upgrade.done).code, 0, 'revision 2 fails');
+      const third = await upgradeInFlight(w, ['--history-max', '2']);
+      t.same(await history(w), ['1 deployed', '3 pending-upgrade'], 'revision 2 was pruned');
+
+      slow.goOn();
+      const { stderr } = await slow.upgrade.done;
+      t.match(
+        stderr,
+        /Yours was to be revision 2, and there is revision 3 \(pending-upgrade, .*, alice\) already/,
+      );
+      t.same(await history(w), ['1 deployed', '3 pending-upgrade'], 'nothing was put below it');
+      await third.finish();
+      await succeeds(t, third.upgrade, 'the live one ends as if nobody had been there');
     },
   );
 
