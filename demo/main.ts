@@ -15,13 +15,27 @@ Each sentence with a tick was checked before it is printed; a claim that is not 
   HELM_BIN    the Helm to use; else the one on the PATH, else one that npm brought (linux-x64)
   CI, NO_COLOR   plain lines, no colours`;
 
-const { values: options } = parseArgs({ options: { keep: { type: 'boolean' }, help: { type: 'boolean' } } });
 const { CI, HELM_BIN, NO_COLOR, PATH } = process.env;
 const narrator = createNarrator({
   out: process.stdout,
   now: () => performance.now(),
   live: process.stdout.isTTY === true && !CI && !NO_COLOR,
 });
+
+interface Options {
+  readonly keep?: boolean;
+  readonly help?: boolean;
+}
+
+/** The options, or in words what is wrong with them. */
+function readOptions(args: readonly string[]): Options | string {
+  try {
+    const options = { keep: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+    return parseArgs({ args: [...args], options }).values;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 async function tell(stage: Stage): Promise<void> {
   const teller: Teller = { stage, narrator };
@@ -46,18 +60,22 @@ function showWaits({ log }: Stage): void {
 
 async function keep(stage: Stage): Promise<void> {
   const { helm, kubectl } = stage.helm;
-  narrator.chapter('Everything is left running. To try it by hand, in another terminal:');
+  narrator.chapter('Everything is left running. To try it by hand:');
   for (const line of [
-    `export KUBECONFIG=${await stage.kubeconfig('alice')}`,
-    `alias helm=${helm} kubectl=${kubectl}`,
-    'helm history api',
-    `helm upgrade api ${CHART} --set hook.pre=true     # stays in flight: nobody runs the Job of its hook`,
-    'helm rollback api 1                       # in a third terminal: is held',
-    `kubectl patch job api-pre -n ${NAMESPACE} --subresource=status --type=merge -p '{"status":{"succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}}'     # ends the hook`,
+    'In a second terminal, an upgrade that stays in flight, because nobody runs the Job of its hook:',
+    `    export KUBECONFIG=${await stage.kubeconfig('runner')}`,
+    `    ${helm} upgrade api ${CHART} --set hook.pre=true`,
+    'In a third one, a rollback, which is held:',
+    `    export KUBECONFIG=${await stage.kubeconfig('alice')}`,
+    `    ${helm} rollback api 1`,
+    'In a fourth one, the end of the hook, and then the history:',
+    `    export KUBECONFIG=${await stage.kubeconfig('alice')}`,
+    `    ${kubectl} patch job api-pre -n ${NAMESPACE} --subresource=status --type=merge -p '{"status":{"succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}}'`,
+    `    ${helm} history api`,
+    '',
   ]) {
     narrator.say(line);
   }
-  narrator.say('');
   narrator.say("Lockkeeper's log follows. Ctrl-C ends everything.");
   stage.log.onLine((line) => narrator.quote(JSON.stringify(line)));
 }
@@ -67,11 +85,13 @@ function interruption(): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   process.once('SIGINT', () => resolve(130));
   process.once('SIGTERM', () => resolve(143));
+  // As in `npm run demo | head`: nobody listens any more.
+  process.stdout.on('error', () => resolve(141));
   return promise;
 }
 
 /** The exit code: 0 when everything was seen. */
-async function perform(stage: Stage, interrupted: Promise<number>): Promise<number> {
+async function perform(stage: Stage, options: Options, interrupted: Promise<number>): Promise<number> {
   const began = performance.now();
   narrator.title(`Lockkeeper and real Helm ${stage.helm.version}, on an embedded Kubernetes API`);
   try {
@@ -91,15 +111,24 @@ async function perform(stage: Stage, interrupted: Promise<number>): Promise<numb
   return 0;
 }
 
-async function main(): Promise<number> {
+async function main(options: Options | string): Promise<number> {
+  if (typeof options === 'string') {
+    process.stderr.write(`${options}\nSee: npm run demo -- --help\n`);
+    return 2;
+  }
   if (options.help) {
     process.stdout.write(`${HELP}\n`);
     return 0;
   }
   const interrupted = interruption();
-  const stage = await setStage({ holdSeconds: 3, retryAfterSeconds: 2, helmBin: HELM_BIN, path: PATH });
+  const settings = { holdSeconds: 3, retryAfterSeconds: 2, helmBin: HELM_BIN, path: PATH };
+  const stage = await setStage(settings).catch((error: Error) => error.message);
+  if (typeof stage === 'string') {
+    process.stderr.write(`the demo cannot start: ${stage}\n`);
+    return 1;
+  }
   try {
-    return await Promise.race([perform(stage, interrupted), interrupted]);
+    return await Promise.race([interrupted, perform(stage, options, interrupted)]);
   } finally {
     narrator.end();
     await stage.stop();
@@ -107,4 +136,4 @@ async function main(): Promise<number> {
 }
 
 // Whatever was interrupted may still be waiting for something.
-process.exit(await main());
+process.exit(await main(readOptions(process.argv.slice(2))));

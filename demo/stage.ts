@@ -56,6 +56,15 @@ export interface StageOptions {
 export async function setStage(options: StageOptions): Promise<Stage> {
   const helm = await defaultHelm(options);
   const cluster = await startEmbeddedCluster();
+  try {
+    return await furnish(cluster, helm, options);
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+}
+
+async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: StageOptions): Promise<Stage> {
   const admin = await cluster.client();
   await admin.createNamespace(NAMESPACE);
   const kubeconfigs = {
@@ -82,6 +91,8 @@ export async function setStage(options: StageOptions): Promise<Stage> {
       LOCKKEEPER_LOG_LEVEL: 'debug',
     },
     onOutput: log.write,
+    // Ctrl-C on the demo's terminal is the demo's business, which then ends Lockkeeper in order.
+    ownGroup: true,
   });
   const { port } = await Promise.race([log.line('listening'), failed(lockkeeper)]);
   await log.line('listed');
@@ -107,6 +118,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
     removeWebhook: () => admin.remove(`${GATE_WEBHOOKS_PATH}/${webhook.metadata.name}`),
     async stop() {
       for (const program of running) program.kill('SIGKILL');
+      await Promise.all([...running].map(({ done }) => done));
       lockkeeper.kill('SIGTERM');
       const { code } = await lockkeeper.done;
       await cluster.stop();

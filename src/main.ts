@@ -37,7 +37,10 @@ const kubeConfig = new KubeConfig();
 await configured(() => kubeConfig.loadFromDefault(), 'the kubeconfig cannot be used: ');
 await configured(() => clusterOf(kubeConfig));
 
-const log = pino({ level: config.logLevel, base: null });
+// pino's own destination tries for ever to flush to a pipe that nobody reads any more (sonic-boom's flushSync), and
+// the process would not end. Losing the reader of the log is no reason to stop, nor to hang.
+process.stdout.on('error', () => {});
+const log = pino({ level: config.logLevel, base: null }, process.stdout);
 try {
   const clock = systemClock;
   const service = await startService({ config, tls, kubeConfig, clock, random: Math.random, log });

@@ -21,7 +21,7 @@ async function startMain(t: Test, environment: Record<string, string> = {}) {
   t.teardown(() => cluster.stop());
   const { certFile, keyFile, caCertificate } = await issueTlsFiles(join(cluster.folder, 'tls'));
   const child = spawn(process.execPath, [MAIN], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
       KUBECONFIG: await cluster.kubeconfig({ user: { username: 'lockkeeper' } }),
@@ -72,6 +72,18 @@ t.test('the plain port, and the level of the log', async (t) => {
     logs.lines.some(({ level }) => level === 20),
     'nothing below info',
   );
+});
+
+t.test('nobody reads the log any more: it serves on, and ends as it should', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const { child, ended, logs } = await startMain(t);
+    await logs.line('listed');
+    child.stdout.destroy();
+    child.stderr.destroy();
+    await Promise.all([once(child.stdout, 'close'), once(child.stderr, 'close')]);
+    child.kill(signal);
+    t.same(await ended, [0, null], signal);
+  }
 });
 
 t.test('a port that is taken ends it with 1, and the reason: it may be free the next time', async (t) => {

@@ -4,6 +4,7 @@
  */
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { TLocalizedValidationError } from 'typebox/error';
 import type { Driver } from '../helm/release.ts';
 import type { Client } from './lock.ts';
 
@@ -86,13 +87,15 @@ export function parseAdmissionReview(body: unknown): ParsedBody {
     : { uid: request.uid, problem: problemIn('request.', recordRequest.Errors(request)) };
 }
 
-function problemIn(prefix: string, errors: readonly { instancePath: string; message: string }[]): string {
+function problemIn(prefix: string, errors: readonly TLocalizedValidationError[]): string {
   // Of the branches that a value may take, the longest path is the one that it tried to be.
-  const { instancePath, message } = errors.reduce((deepest, error) =>
-    error.instancePath.length > deepest.instancePath.length ? error : deepest,
+  const deepest = errors.reduce((one, other) =>
+    other.instancePath.length > one.instancePath.length ? other : one,
   );
-  const path = `${prefix}${instancePath.slice(1).replaceAll('/', '.')}`.replace(/\.$/, '');
-  return `not an AdmissionReview of admission.k8s.io/v1: ${path || 'the body'} ${message}`;
+  const path = `${prefix}${deepest.instancePath.slice(1).replaceAll('/', '.')}`.replace(/\.$/, '');
+  const must =
+    deepest.keyword === 'const' ? `must be ${JSON.stringify(deepest.params.allowedValue)}` : deepest.message;
+  return `not an AdmissionReview of admission.k8s.io/v1: ${path || 'the body'} ${must}`;
 }
 
 function driverOf({ group, resource }: Envelope['request']['resource']): Driver | undefined {

@@ -32,6 +32,16 @@ t.test('the Helm of the user comes first', async (t) => {
   const old = await helmBinary('3.9.4');
   const newest = await helmBinary('4.1.4');
   t.same(await defaultHelm(), newest, 'without one, the newest from npm');
+  for (const [helmBin, said] of [
+    ['/bin/true', 'nothing'],
+    ['/bin/echo', 'version --template {{.Version}}'],
+    [join(folder, 'absent'), `spawn ${join(folder, 'absent')} ENOENT`],
+    [old.kubectl, 'error: unknown flag: --template'],
+  ] as const) {
+    await t.rejects(defaultHelm({ helmBin }), {
+      message: `HELM_BIN=${helmBin} is no Helm 3 or 4: asked for its version, it said ${said}`,
+    });
+  }
   t.same(await defaultHelm({ path: folder }), newest, 'a folder without Helm is passed over');
   t.match(await defaultHelm({ helmBin: old.helm }), { version: '3.9.4', helm: old.helm });
   for (const name of ['helm', 'kubectl'] as const) await symlink(old[name], join(folder, name));

