@@ -24,6 +24,7 @@ export interface Narrator {
   failure(text: string): void;
   /** Nobody waits any more, and nothing more is said. */
   end(): void;
+  hasEnded(): boolean;
 }
 
 export interface NarratorOptions {
@@ -111,6 +112,7 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
       };
     },
     failure: (text) => line(`  ${red('✗')} ${text}`),
+    hasEnded: () => ended,
     end() {
       ended = true;
       waits.clear();
