@@ -6,41 +6,15 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import type { Driver, Release, Revision } from '../helm/release.ts';
+import type { Driver, Revision } from '../helm/release.ts';
 import type { Denial, Review, Verdict } from './admission-review.ts';
 import { type ClusterFacts, type Decision, type Deploy, decide, screen } from './decision.ts';
-import type { Client, Lock } from './lock.ts';
+import type { Lock } from './lock.ts';
+import { describe, describeLock } from './log-fields.ts';
 import { createPatience } from './patience.ts';
-import { locked, waitedTooLong, who, wouldWait } from './words.ts';
-
-/** Live reads of the cluster. They reject when it cannot be read. */
-export interface Reader {
-  /** All revisions, newest first. */
-  all(release: Release, signal: AbortSignal): Promise<readonly Revision[]>;
-  /** The newest revision with a lower number, or undefined. */
-  newestBelow(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
-}
-
-/** What the gate asks of the watch's view: when to look again, never whether to admit. */
-export interface Watched {
-  /** Whether this revision or a later one may be stored already. */
-  mayExist(release: Release, revision: number): boolean;
-  nextChange(release: Release): Change;
-  /** How many calls wait for a change of this release. */
-  waiting(release: Release): number;
-}
-
-export interface Change {
-  readonly happened: Promise<void>;
-  hasHappened(): boolean;
-  cancel(): void;
-}
-
-export interface KnownHolders {
-  admitted(deploy: Deploy): void;
-  of(uid: string): Client | undefined;
-  onTheWayUntil(release: Release): number | undefined;
-}
+import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
+import { createSleepers } from './sleepers.ts';
+import { locked, waitedTooLong, wouldWait } from './words.ts';
 
 export interface Limits {
   /** The longest wait inside one call. */
@@ -105,15 +79,12 @@ const ARRIVAL_MS = 1_000;
 /** A client that is this late to come back will not come back. */
 const LATE_MS = 60_000;
 
-type Awakening = 'changed' | 'timeout' | 'closed';
-
 export function createGate(options: GateOptions): Gate {
   const { drivers, reader, watched, holders, limits, clock, log, onLeave } = options;
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
-  const sleepers = new Set<(awakening: Awakening) => void>();
+  const sleepers = createSleepers(clock);
   let held = 0;
-  let closed = false;
 
   function admit(deploy: Deploy, call: Call): Promise<Verdict> {
     const visit = newVisit(deploy, call);
@@ -164,25 +135,30 @@ export function createGate(options: GateOptions): Gate {
 
   /** Decides once, and waits once if that is the decision; undefined means: look again. */
   async function round(visit: Visit, change: Change): Promise<Verdict | undefined> {
-    const { deploy } = visit;
     const sight = await look(visit);
     switch (sight.kind) {
       case 'deny':
         return refuse(visit, sight.denial);
-      case 'allow': {
-        if (change.hasHappened()) return undefined; // what was read may be older than that
-        const arrival = deploy.dryRun ? undefined : holders.onTheWayUntil(deploy.release);
-        const until = Math.min(arrival ?? 0, visit.start + ARRIVAL_MS, visit.answerBy);
-        if (until <= clock.now()) return allow(visit);
-        await sleep(visit, change.happened, until);
-        return undefined;
-      }
+      case 'allow':
+        // What was read may be older than what has happened since.
+        return change.hasHappened() ? undefined : enter(visit, change.happened);
       case 'hold':
         visit.lock = sight.lock;
         return hold(visit, sight.lock, change.happened, Number.POSITIVE_INFINITY);
       case 'blind':
         return hold(visit, sight.lock, change.happened, clock.now() + LOOK_AGAIN_MS);
     }
+  }
+
+  /** Allows, once no deploy of the release is on its way that was admitted before. */
+  async function enter(visit: Visit, change: Promise<void>): Promise<Verdict | undefined> {
+    const { deploy, call, start, answerBy } = visit;
+    const arrival = deploy.dryRun ? undefined : holders.onTheWayUntil(deploy.release);
+    const until = Math.min(arrival ?? 0, start + ARRIVAL_MS, answerBy);
+    if (until <= clock.now()) return allow(visit);
+    const awakening = await sleepers.sleep(change, until, call.signal);
+    // There may be no time left to look again; then storage decides, as it would have without us.
+    return awakening === 'timeout' && until === answerBy ? allow(visit) : undefined;
   }
 
   /** A read that fails while a lock is known is no reason to give up the wait, nor to let the deploy pass. */
@@ -223,21 +199,22 @@ export function createGate(options: GateOptions): Gate {
     change: Promise<void>,
     lookAgainAt: number,
   ): Promise<Verdict | undefined> {
-    const { deploy, holdUntil } = visit;
+    const { deploy, call, holdUntil } = visit;
     if (deploy.dryRun) return refuse(visit, { code: 409, message: wouldWait(lock, clock.date()) });
 
     visit.giveUpAt ??= patience.wait(deploy, visit.start) + limits.maxWaitSeconds * 1000;
     const { giveUpAt } = visit;
     const answerAt = Math.min(holdUntil, giveUpAt);
     const noSeat = visit.heldSince === undefined && held >= limits.maxHeld;
-    if (closed || noSeat || answerAt <= clock.now()) return sendAway(visit, lock, clock.now() >= giveUpAt);
+    if (sleepers.isClosed() || noSeat || answerAt <= clock.now())
+      return sendAway(visit, lock, clock.now() >= giveUpAt);
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
       held += 1;
       const waiting = watched.waiting(deploy.release);
       log.info({ ...describe(deploy), ...describeLock(lock), waiting, held }, 'held');
     }
-    const awakening = await sleep(visit, change, Math.min(answerAt, lookAgainAt));
+    const awakening = await sleepers.sleep(change, Math.min(answerAt, lookAgainAt), call.signal);
     // Whoever comes back will look again; whoever is told to give up deserves a last look now.
     const timeToGo = awakening === 'timeout' && lookAgainAt >= answerAt && answerAt < giveUpAt;
     return awakening === 'closed' || timeToGo ? sendAway(visit, lock, false) : undefined;
@@ -249,7 +226,7 @@ export function createGate(options: GateOptions): Gate {
       patience.end(visit.deploy);
       return refuse(visit, { code: 409, message: waitedTooLong(lock, limits.maxWaitSeconds, now) });
     }
-    const retryAfterSeconds = closed ? RETRY_ELSEWHERE_SECONDS : limits.retryAfterSeconds;
+    const retryAfterSeconds = sleepers.isClosed() ? RETRY_ELSEWHERE_SECONDS : limits.retryAfterSeconds;
     return refuse(visit, { code: 429, message: locked(lock, now), retryAfterSeconds });
   }
 
@@ -276,21 +253,6 @@ export function createGate(options: GateOptions): Gate {
     return { elapsedMs: Math.round(clock.now() - start) };
   }
 
-  function sleep({ call: { signal } }: Visit, change: Promise<void>, until: number): Promise<Awakening> {
-    signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<Awakening>();
-    const onAbort = () => reject(signal.reason);
-    const cancelTimer = clock.after(until - clock.now(), () => resolve('timeout'));
-    signal.addEventListener('abort', onAbort);
-    sleepers.add(resolve);
-    void change.then(() => resolve('changed'));
-    return promise.finally(() => {
-      cancelTimer();
-      signal.removeEventListener('abort', onAbort);
-      sleepers.delete(resolve);
-    });
-  }
-
   return {
     async review(review, call) {
       const screening = screen(review, drivers);
@@ -305,10 +267,7 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     held: () => held,
-    close() {
-      closed = true;
-      for (const wake of sleepers) wake('closed');
-    },
+    close: sleepers.close,
   };
 }
 
@@ -328,21 +287,4 @@ interface Visit {
   lock: Lock | undefined;
   /** Since when it counts among the held calls. */
   heldSince: number | undefined;
-}
-
-/** The fields of a log line about a deploy: names and numbers only, never the payload. */
-function describe({ release, revision, status, client, dryRun }: Deploy): object {
-  return {
-    namespace: release.namespace,
-    release: release.name,
-    driver: release.driver,
-    revision,
-    status,
-    client: who(client),
-    ...(dryRun && { dryRun }),
-  };
-}
-
-function describeLock({ revision, holder }: Lock): object {
-  return { lock: { revision: revision.number, status: revision.status, holder: who(holder) } };
 }

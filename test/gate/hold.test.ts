@@ -2,7 +2,8 @@
 import { getEventListeners } from 'node:events';
 import t, { type Test } from 'tap';
 import { parseAdmissionReview, type Review, type Verdict } from '../../src/gate/admission-review.ts';
-import { createGate, type Gate, type Limits, type Reader } from '../../src/gate/hold.ts';
+import { createGate, type Gate, type Limits } from '../../src/gate/hold.ts';
+import type { Reader } from '../../src/gate/ports.ts';
 import type { Release, Revision } from '../../src/helm/release.ts';
 import { DRIVERS } from '../../src/helm/release.ts';
 import { createHolders } from '../../src/locks/holders.ts';
@@ -678,4 +679,16 @@ t.test('the payload of a deploy that need not wait is not looked at', async (t) 
   clock.advance(90_001);
   store(3, 'deployed');
   t.match(await admit(), { allowed: true }, 'not even after somebody else waited and never came back');
+});
+
+t.test('nobody waits for arrivals longer than the caller waits for an answer', async (t) => {
+  const { gate, clock, store } = harness();
+  store(6, 'deployed');
+  await ask(gate).verdict;
+  const second = ask(gate, {}, 1_000);
+  await settle();
+  clock.advance(499);
+  await equalState(t, second, 'waiting', 'it has half a second');
+  clock.advance(1);
+  await equalState(t, second, 'allowed', 'then storage decides');
 });
