@@ -51,7 +51,8 @@ export function buildApp({ tls, gate, readiness, metrics, log }: AppOptions): Fa
 /** Plain HTTP: the probes and the metrics, for those that need not know the certificate. */
 export function buildPlainApp(options: Pick<AppOptions, 'readiness' | 'metrics' | 'log'>): FastifyInstance {
   const { readiness, metrics, log } = options;
-  const app = fastify(common(log));
+  // Whoever is connected here can ask again elsewhere; nothing is worth waiting for.
+  const app = fastify({ ...common(log), forceCloseConnections: true });
   useProblems(app);
   useHealth(app, readiness);
   useMetrics(app, metrics);

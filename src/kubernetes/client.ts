@@ -80,8 +80,12 @@ type WatchLine =
   | { readonly type: WatchEvent['type']; readonly object: PartialObjectMetadata }
   | { readonly type: 'ERROR'; readonly object: { readonly code?: number; readonly message?: string } };
 
-/** A read by name or of a page takes milliseconds; an attempt that takes longer is made again. */
+/** A read inside a namespace takes milliseconds; an attempt that takes longer is made again. */
 const ATTEMPT_MS = 2_000;
+
+/** A list of all namespaces may make an API server read every Secret of the cluster, which can be gigabytes. */
+const CLUSTER_LIST_MS = 60_000;
+
 const ATTEMPTS = 3;
 const PAUSE_MS = 50;
 
@@ -119,16 +123,22 @@ export function createKubernetesClient({
    * Reads the whole answer, or tries again: a connection that was closed while it was idle, one that hangs,
    * and an API server that restarts are no failures yet. The signal ends it in any case.
    */
-  async function read<T>(path: string, accept: string, signal: AbortSignal, attempt = 1): Promise<T> {
+  async function read<T>(
+    path: string,
+    accept: string,
+    signal: AbortSignal,
+    limitMs = attemptMs,
+    attempt = 1,
+  ): Promise<T> {
     try {
-      const both = AbortSignal.any([signal, AbortSignal.timeout(attemptMs)]);
+      const both = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
       const { body } = await request('requests', path, accept, both);
       return (await body.json()) as T;
     } catch (error) {
       signal.throwIfAborted();
       if (attempt === ATTEMPTS || !mayPass(error)) throw inWords(path, error);
       await pause(PAUSE_MS * attempt, undefined, { signal });
-      return read(path, accept, signal, attempt + 1);
+      return read(path, accept, signal, limitMs, attempt + 1);
     }
   }
 
@@ -146,9 +156,10 @@ export function createKubernetesClient({
     async list(resource, { labelSelector, namespace }, signal) {
       const items: RecordMetadata[] = [];
       const query = new URLSearchParams({ labelSelector, limit: String(PAGE_SIZE) });
+      const limitMs = namespace === undefined ? CLUSTER_LIST_MS : attemptMs;
       for (;;) {
         const path = `${pathOf(resource, namespace)}?${query}`;
-        const page = await read<PartialObjectMetadataList>(path, METADATA_LIST, signal);
+        const page = await read<PartialObjectMetadataList>(path, METADATA_LIST, signal, limitMs);
         for (const { metadata } of page.items) items.push(metadata);
         if (!page.metadata.continue) return { items, resourceVersion: page.metadata.resourceVersion ?? '' };
         query.set('continue', page.metadata.continue);

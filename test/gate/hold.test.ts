@@ -20,7 +20,12 @@ function harness(limits: Partial<Limits> = {}) {
   const logs = testLog();
   const stored = new Map<number, Revision>();
   const stays: number[] = [];
-  const cluster = { failure: undefined as Error | undefined, hangs: false, reads: 0 };
+  const cluster = {
+    failure: undefined as Error | undefined,
+    hangs: false,
+    until: Promise.resolve(),
+    reads: 0,
+  };
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
   const newestFirst = () => [...stored.values()].sort((a, b) => b.number - a.number);
@@ -29,6 +34,8 @@ function harness(limits: Partial<Limits> = {}) {
     async (signal: AbortSignal) => {
       cluster.reads += 1;
       if (cluster.failure) throw cluster.failure;
+      await cluster.until;
+      signal.throwIfAborted();
       if (cluster.hangs)
         await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
       return find();
@@ -687,8 +694,72 @@ t.test('nobody waits for arrivals longer than the caller waits for an answer', a
   await ask(gate).verdict;
   const second = ask(gate, {}, 1_000);
   await settle();
-  clock.advance(499);
-  await equalState(t, second, 'waiting', 'it has half a second');
+  clock.advance(249);
+  await equalState(t, second, 'waiting', 'half of the time that there is for an answer');
   clock.advance(1);
-  await equalState(t, second, 'allowed', 'then storage decides');
+  await equalState(t, second, 'allowed', 'then it looks again, and storage decides');
+});
+
+t.test('a held call that is woken, and finds the lock still there, keeps its seat', async (t) => {
+  const { gate, registry, store } = harness({ maxHeld: 2 });
+  store(6, 'pending-upgrade');
+  const calls = [ask(gate), ask(gate)];
+  await settle();
+  registry.replace('secrets', []); // the watch was lost and is back
+  for (const call of calls) await equalState(t, call, 'waiting', 'still held');
+  t.equal(gate.held(), 2);
+});
+
+t.test('the caller hangs up while the lock is read, for the first time or again', async (t) => {
+  const { gate, cluster, clock, store, logs } = harness();
+  cluster.hangs = true;
+  const first = ask(gate);
+  first.hangUp();
+  await equalState(t, first, 'failed', 'at the first read');
+
+  cluster.hangs = false;
+  store(6, 'pending-upgrade');
+  const second = ask(gate);
+  await settle();
+  cluster.hangs = true;
+  store(6, 'deployed');
+  await settle();
+  second.hangUp();
+  await equalState(t, second, 'failed', 'at a later one: nobody is held for a caller that is gone');
+  t.match(logs.messages(), ['the caller hung up', 'held', 'the caller hung up']);
+  t.equal(clock.timers(), 0);
+});
+
+t.test('trap 22: a dry run does not wait for a record on its way', async (t) => {
+  const { gate, store } = harness();
+  store(6, 'deployed');
+  await ask(gate).verdict;
+  await equalState(t, ask(gate, { dryRun: true }), 'allowed', 'at once');
+});
+
+t.test('the time that the first read takes is part of the wait', async (t) => {
+  const { gate, clock, cluster, store } = harness({ maxWaitSeconds: 5 });
+  store(6, 'pending-upgrade');
+  const slow = Promise.withResolvers<void>();
+  cluster.until = slow.promise;
+  const deploy = ask(gate);
+  await settle();
+  clock.advance(3_000);
+  slow.resolve();
+  await settle();
+  clock.advance(1_999);
+  await equalState(t, deploy, 'waiting', 'after 4.999 s');
+  clock.advance(1);
+  await equalState(t, deploy, '409', 'after 5 s');
+});
+
+t.test('a client may be a minute late, as a clock or a queue makes it', async (t) => {
+  const { gate, clock, store } = harness({ holdSeconds: 1, retryAfterSeconds: 1, maxWaitSeconds: 30 });
+  store(6, 'pending-upgrade');
+  const first = ask(gate, { payload: 'a' });
+  await settle();
+  clock.advance(1_000);
+  await equalState(t, first, '429', 'sent away');
+  clock.advance(60_000);
+  await equalState(t, ask(gate, { payload: 'a' }), '409', 'and still known');
 });

@@ -382,9 +382,11 @@ t.test('closing waits for no connection that carries no request', async (t) => {
   used.write('GET /livez HTTP/1.1\r\nHost: used\r\n\r\n');
   await once(used, 'data');
   const ends = [bare, spare, halfSent, used].map(ended);
+  const began = performance.now();
   await app.close();
   await Promise.all(ends);
-  t.pass('all are closed');
+  const ms = performance.now() - began;
+  t.ok(ms < 2_500, `all are closed after ${ms.toFixed()} ms, long before it would give up on a request`);
 });
 
 t.test('closing gives up on a body that never comes', async (t) => {
@@ -420,4 +422,20 @@ t.test('what was refused is told in the log, and counted', async (t) => {
     'lockkeeper_admission_requests_total{operation="other",decision="denied-400"} 1\n',
   );
   t.equal(gate.calls.length, 0);
+});
+
+t.test('the plain port waits for nobody when it closes', async (t) => {
+  const plain = buildPlainApp({
+    readiness: { reasons: () => [] },
+    metrics: metricsOf(allowing()),
+    log: testLog().log,
+  });
+  await plain.listen({ host: '127.0.0.1', port: 0 });
+  const spare = connectTcp((plain.server.address() as AddressInfo).port, '127.0.0.1');
+  await once(spare, 'connect');
+  const ended = once(spare, 'close');
+  spare.on('error', () => {});
+  await plain.close();
+  await ended;
+  t.pass('a probe that was only just connected is no reason to wait');
 });

@@ -413,3 +413,30 @@ t.test('a name with several addresses, none of which answers: each reason is tol
       'GET /api/v1/namespaces/prod/secrets/x: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',
   });
 });
+
+t.test('a list of all namespaces may take its time: it may be gigabytes to the API server', async (t) => {
+  const { cluster } = await embedded(t);
+  const connection = await connectTo(t, await cluster.kubeconfig());
+  const client = createKubernetesClient({ connection, attemptMs: 40 });
+  cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { delay: 200 } : undefined));
+  const all = await client.list('secrets', { labelSelector: 'owner=helm' }, never);
+  t.same(all.items, []);
+  t.match(await failure(client.list('secrets', { namespace: 'prod', labelSelector: 'owner=helm' }, never)), {
+    message: /aborted due to timeout/,
+  });
+});
+
+t.test('credentials: a renewed authority gets new connections as well', async (t) => {
+  let time = 0;
+  let ca = 'first';
+  const kubeConfig = kubeConfigFor({});
+  kubeConfig.applyToHTTPSOptions = async (options) => {
+    options.ca = ca;
+  };
+  const connection = connect(kubeConfig, { now: () => time });
+  t.teardown(() => connection.close());
+  const first = await connection.access(never);
+  ca = 'second';
+  time = 10_001;
+  t.not((await connection.access(never)).requests, first.requests);
+});
