@@ -94,17 +94,19 @@ async function story(t: Test, version: HelmVersion): Promise<void> {
   });
 
   await t.test('get -w prints every change', async (t) => {
-    const { promise: printed, resolve } = Promise.withResolvers<void>();
+    const [listed, changed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let output = '';
     const started = cluster.traffic.countRequests(({ verb }) => verb === 'watch');
     const watching = startKubectl(['get', 'secrets', '-w', '--no-headers', '-o', 'name'], {
       onOutput(text) {
         output += text;
-        if (output.split('\n').length === 3) resolve();
+        if (output.includes('secret/one\n')) listed.resolve();
+        if (output.includes('secret/three\n')) changed.resolve();
       },
     });
+    await listed.promise; // what is made from now on comes by the watch
     await admin.create(SECRETS, secret('three'));
-    await printed;
+    await changed.promise;
     watching.kill();
     await watching.done;
     t.equal(output, 'secret/one\nsecret/three\n');
