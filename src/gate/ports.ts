@@ -13,10 +13,14 @@ export interface Reader {
 
 /** What the gate asks of the watch's view: when to look again, never whether to admit. */
 export interface Watched {
-  /** Whether this revision or a later one may be stored already. */
+  /**
+   * Whether this revision may be stored, whatever its status is now: it was seen pending, or a later one was.
+   * Worth a live read, no more: the release may have been uninstalled since.
+   */
   mayExist(release: Release, revision: number): boolean;
+  /** The next change of this release's pending revisions. Call `cancel` when done with it. */
   nextChange(release: Release): Change;
-  /** How many calls wait for a change of this release. */
+  /** How many wait for the next change of this release. */
   waiting(release: Release): number;
 }
 
@@ -27,7 +31,13 @@ export interface Change {
 }
 
 export interface KnownHolders {
-  admitted(deploy: Deploy): void;
+  /** A record was allowed to be created; it may or may not appear. */
+  admitted(deploy: Pick<Deploy, 'release' | 'uid' | 'client'>): void;
+  /** The client that created the record with this uid, if this replica admitted it. */
   of(uid: string): Client | undefined;
+  /**
+   * Until when, by the clock of waits, a record of this release may still be on its way to storage: one that
+   * was admitted a moment ago and has not appeared. Undefined if none is.
+   */
   onTheWayUntil(release: Release): number | undefined;
 }

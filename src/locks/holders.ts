@@ -7,26 +7,12 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Client } from '../gate/lock.ts';
-import { type Release, releaseKey } from '../helm/release.ts';
+import type { KnownHolders } from '../gate/ports.ts';
+import { releaseKey } from '../helm/release.ts';
 
-export interface Admission {
-  readonly release: Release;
-  readonly uid: string;
-  readonly client: Client;
-}
-
-export interface Holders {
-  /** A record was allowed to be created; it may or may not appear. */
-  admitted(admission: Admission): void;
+export interface Holders extends KnownHolders {
   /** A record with this uid is stored. */
   appeared(uid: string): void;
-  /** The client that created the record with this uid, if this replica admitted it. */
-  of(uid: string): Client | undefined;
-  /**
-   * Until when (milliseconds since 1970) a record of this release may still be on its way to storage: one
-   * that was admitted a moment ago and has not appeared. Undefined if none is.
-   */
-  onTheWayUntil(release: Release): number | undefined;
 }
 
 /** So many names are remembered; a forged flood pushes out names, which only costs words. */

@@ -1,13 +1,9 @@
 /** Live reads of a release's revisions, by metadata only. */
+import type { Reader } from '../gate/ports.ts';
 import { type Release, type Revision, readRevision, recordName, releaseSelector } from '../helm/release.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 
-export interface RevisionReader {
-  all(release: Release, signal: AbortSignal): Promise<readonly Revision[]>;
-  newestBelow(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
-}
-
-export function createRevisionReader(client: KubernetesClient): RevisionReader {
+export function createRevisionReader(client: KubernetesClient): Reader {
   async function all({ driver, namespace, name }: Release, signal: AbortSignal): Promise<Revision[]> {
     const list = await client.list(driver, { namespace, labelSelector: releaseSelector(name) }, signal);
     return list.items

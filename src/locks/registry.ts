@@ -5,9 +5,10 @@
  * word: a watch may be late or cut.
  */
 import { LRUCache } from 'lru-cache';
+import type { Watched } from '../gate/ports.ts';
 import { type Driver, type Release, type Revision, releaseKey } from '../helm/release.ts';
 
-export interface Registry {
+export interface Registry extends Watched {
   /** Takes what a list found in place of all that was known of a driver. Wakes every waiter of that driver. */
   replace(driver: Driver, revisions: readonly Revision[]): void;
   /** A revision is pending; waiters are woken when it is a new one. */
@@ -16,23 +17,8 @@ export interface Registry {
   remove(revision: Revision): void;
   /** Whether the record with this uid was last seen pending. */
   hasRecord(uid: string): boolean;
-  /**
-   * Whether this revision may be stored, whatever its status is now: it was seen pending, or a later one was.
-   * Worth a live read, no more: the release may have been uninstalled since.
-   */
-  mayExist(release: Release, revision: number): boolean;
-  /** Resolves at the next change of this release's pending revisions. Call `cancel` when done with it. */
-  nextChange(release: Release): Change;
-  /** How many wait for the next change of this release. */
-  waiting(release: Release): number;
   /** Whether each of the drivers had its first list. */
   isComplete(drivers: readonly Driver[]): boolean;
-}
-
-export interface Change {
-  readonly happened: Promise<void>;
-  hasHappened(): boolean;
-  cancel(): void;
 }
 
 /** Releases whose newest revision is remembered; forgetting one costs the loser of a race some words. */
