@@ -11,6 +11,7 @@ import { withoutAbandoned } from './managed-fields.ts';
 import { chooseTransform } from './media-types.ts';
 import { finalizeNamespace } from './namespaces.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patches.ts';
+import type { Stream } from './reply.ts';
 import { createRepresentation, type Representation } from './representation.ts';
 import { parseTarget, type ResourceTarget, type Verb, verbOf } from './request-info.ts';
 import { keyOf, type Resource } from './resources.ts';
@@ -45,7 +46,7 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
   readonly warn: (text: string) => void;
   /** Starts a streamed answer. */
-  readonly stream: () => { readonly write: (line: string) => void; readonly end: () => void };
+  readonly stream: () => Stream;
 }
 
 export interface Answer {
@@ -80,7 +81,7 @@ const PATCHES: Readonly<Record<string, (current: unknown, patch: unknown) => unk
 };
 
 export function createApi(dependencies: ApiDependencies): Api {
-  const { resources, store, writes, watches, authorize, log, stopping } = dependencies;
+  const { resources, store, writes, watches, authorize, log, stopping, now } = dependencies;
 
   const handlers: Readonly<Record<Verb, Handler>> = {
     get: (request, target) => ok(representationOf(request, target).one(existing(target))),
@@ -167,6 +168,10 @@ export function createApi(dependencies: ApiDependencies): Api {
     return { code: isNew ? 201 : 200, body: representationOf(request, target).one(object) };
   }
 
+  function representationOf({ accept, query }: ApiRequest, { resource }: ResourceTarget): Representation {
+    return createRepresentation(resource, chooseTransform(accept), query, now);
+  }
+
   function find({ resource, namespace, name }: ResourceTarget): StoredObject | undefined {
     return store.get(keyOf(resource), namespace, name);
   }
@@ -229,10 +234,6 @@ function withoutTarget(request: ApiRequest, dependencies: ApiDependencies): obje
 function objectBody({ body }: ApiRequest): JsonObject {
   if (!isJsonObject(body)) throw badRequest('the body is not an object');
   return body;
-}
-
-function representationOf({ accept, query }: ApiRequest, { resource }: ResourceTarget): Representation {
-  return createRepresentation(resource, chooseTransform(accept), query);
 }
 
 /** Undefined: all namespaces. */

@@ -10,8 +10,8 @@
  *
  * Beyond the `Cluster` interface (../cluster.ts): `onWrite`, `waitForWrite`, `onAdmission`,
  * `waitForAdmission`, `traffic` (requests and connections by user agent), `faults` (goAway, comeBack,
- * cutWatches, silenceWatches, compact, failRequests), `seed` (objects past all checks). Webhooks are
- * installed as in life: create a ValidatingWebhookConfiguration, or let Helm do it.
+ * cutWatches, silenceWatches, compact, failRequests), `seed` (objects past all checks), `clock` (which makes
+ * things old). Webhooks are installed as in life: create a ValidatingWebhookConfiguration, or let Helm do it.
  *
  * Not here, but in the real control plane: RBAC (see `authorize`), CEL, mutating webhooks, admission
  * policies, controllers (only namespaces are emptied, and jobs end when told), garbage collection, schemas.
@@ -27,9 +27,9 @@ import { writeKubeconfig } from '../kubeconfig.ts';
 import type { KubernetesObject, StoredObject } from '../kubernetes-object.ts';
 import { type AdmissionEvent, createAdmission } from './admission.ts';
 import { createApi } from './api.ts';
+import { type ClusterClock, createClock, timestamp } from './clock.ts';
 import { createEvents } from './events.ts';
 import { createFaultRules, type FaultRule } from './faults.ts';
-import { timestamp } from './incoming-objects.ts';
 import { apiVersionOf, keyOf, RESOURCES, type Resource } from './resources.ts';
 import { startServer } from './server.ts';
 import { type Change, createStore } from './store.ts';
@@ -64,11 +64,13 @@ export interface Faults {
   silenceWatches(silent: boolean): void;
   /** Older versions are forgotten: watches from them and continued lists end in 410. */
   compact(): void;
-  /** Makes requests fail, wait or hang. Returns the function that ends it. */
+  /** Makes requests fail, wait, hang or lose their answers. Returns the function that ends it. */
   failRequests(rule: FaultRule): () => void;
 }
 
 export interface EmbeddedCluster extends Cluster {
+  /** The time that the server stamps on objects and answers, and that tokens expire by. */
+  readonly clock: ClusterClock;
   readonly faults: Faults;
   readonly traffic: Traffic;
   /** How many watches are open. */
@@ -94,6 +96,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
   const { log = () => {}, authorize = () => true, bookmarkSeconds = 60, resolveService = nowhere } = options;
   const stopping = new AbortController();
   const resources = [...RESOURCES, ...(options.resources ?? [])];
+  const clock = createClock();
   const store = createStore();
   const users = createUsers();
   const traffic = createTraffic();
@@ -102,7 +105,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
   const admissionEvents = createEvents<AdmissionEvent>();
   const caller = createWebhookCaller(resolveService);
   const admission = createAdmission({ store, caller, publish: admissionEvents.publish, log });
-  const writes = createWrites(store, admission);
+  const writes = createWrites(store, admission, clock.now);
   const watches = createWatches(store, bookmarkSeconds);
   store.subscribe(writeEvents.publish);
 
@@ -111,7 +114,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
       (candidate) => candidate.kind === object.kind && apiVersionOf(candidate) === object.apiVersion,
     );
     if (!resource) throw new Error(`the embedded cluster knows no ${object.apiVersion} ${object.kind}`);
-    store.insert(keyOf(resource), prepare(resource, withIdentity(object)));
+    store.insert(keyOf(resource), prepare(resource, withIdentity(object, timestamp(clock.now()))));
   };
   for (const name of ['default', 'kube-system', 'kube-public']) stored(namespace(name));
 
@@ -126,13 +129,24 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
     authorize,
     log,
     stopping: stopping.signal,
+    now: clock.now,
   });
-  const server = await startServer({ certificate, resources, api, users, faults: faultRules, traffic, log });
+  const server = await startServer({
+    certificate,
+    resources,
+    api,
+    users,
+    faults: faultRules,
+    traffic,
+    log,
+    now: clock.now,
+  });
   const url = `https://127.0.0.1:${server.port}`;
   const folder = await mkdtemp(join(tmpdir(), 'embedded-cluster-'));
   const clients: { close(): void }[] = [];
 
   return {
+    clock,
     url,
     caCertificate: authority,
     folder,
@@ -196,12 +210,12 @@ function namespace(name: string): KubernetesObject {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
 }
 
-function withIdentity(object: KubernetesObject): StoredObject {
+function withIdentity(object: KubernetesObject, creationTimestamp: string): StoredObject {
   const metadata = {
     name: '',
     uid: randomUUID(),
     resourceVersion: '',
-    creationTimestamp: timestamp(),
+    creationTimestamp,
     ...object.metadata,
   };
   return { ...object, metadata };

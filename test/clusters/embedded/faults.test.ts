@@ -80,6 +80,49 @@ t.test('requests fail, wait and hang on demand', async (t) => {
   });
 });
 
+t.test('a request is served and its answer is lost', async (t) => {
+  const { cluster, admin } = await startCluster(t);
+  const { failRequests } = cluster.faults;
+  const LOST = { code: 'ECONNRESET' };
+
+  await t.test('the write happens', async (t) => {
+    const stored = cluster.waitForWrite(({ object }) => object.metadata.name === 'one');
+    const end = failRequests(({ method }) => (method === 'POST' ? { loseAnswer: true } : undefined));
+    await t.rejects(admin.create(SECRETS, secret('one')), LOST);
+    t.match(await stored, { verb: 'ADDED' });
+    end();
+    t.match(await admin.get(`${SECRETS}/one`), { metadata: { name: 'one' } });
+  });
+
+  await t.test('only when it may', async (t) => {
+    const held = Promise.withResolvers<void>();
+    const end = failRequests(() => ({ until: held.promise, delay: 1, loseAnswer: true }));
+    const lost = t.rejects(admin.create(SECRETS, secret('two')), LOST);
+    const stored = cluster.waitForWrite(({ object }) => object.metadata.name === 'two');
+    const early = await Promise.race([stored, Promise.resolve('nothing yet')]);
+    t.equal(early, 'nothing yet');
+    held.resolve();
+    await Promise.all([lost, stored]);
+    end();
+  });
+
+  await t.test('also a refusal, a stream, or what is no JSON', async (t) => {
+    const end = failRequests(() => ({ loseAnswer: true }));
+    for (const path of [`${SECRETS}/nothing`, `${SECRETS}?watch=1`, '/healthz']) {
+      await t.rejects(admin.request('GET', path), LOST, path);
+    }
+    end();
+    t.equal(cluster.openWatches(), 0);
+    const endFailing = failRequests(() => ({ loseAnswer: true, status: 503 }));
+    await t.rejects(admin.create(SECRETS, secret('three')), LOST, 'with a status nothing is served');
+    endFailing();
+    t.same(
+      (await admin.list(SECRETS)).map(({ metadata: { name } }) => name),
+      ['one', 'two'],
+    );
+  });
+});
+
 t.test('a defect is answered and reported, never a hang', async (t) => {
   const logged: string[] = [];
   const { admin } = await startCluster(t, {

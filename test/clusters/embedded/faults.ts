@@ -11,7 +11,7 @@ export interface SeenRequest {
 }
 
 export interface Fault {
-  /** Answer with this code instead of serving the request. */
+  /** Answer with this code instead of serving the request. (With `loseAnswer`, nobody hears the code.) */
   readonly status?: number;
   /** Sent as Retry-After with `status`. */
   readonly retryAfterSeconds?: number;
@@ -21,6 +21,8 @@ export interface Fault {
   readonly until?: Promise<unknown>;
   /** Never answer. */
   readonly hang?: boolean;
+  /** Serve the request, writes and all, and then destroy the connection instead of answering. */
+  readonly loseAnswer?: boolean;
 }
 
 /** What goes wrong with a request, or undefined when nothing does. */
@@ -29,8 +31,11 @@ export type FaultRule = (request: SeenRequest) => Fault | undefined;
 export interface FaultRules {
   /** Returns the function that removes the rule. */
   add(rule: FaultRule): () => void;
-  /** @throws ApiError when the request is to fail, an AbortError when it hung until the client left */
-  apply(request: SeenRequest, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the request may be served, and calls `loseAnswer` before if nobody is to hear of it.
+   * @throws ApiError when the request is to fail, an AbortError when it hung until the client left
+   */
+  apply(request: SeenRequest, signal: AbortSignal, loseAnswer: () => void): Promise<void>;
 }
 
 export function createFaultRules(): FaultRules {
@@ -40,9 +45,10 @@ export function createFaultRules(): FaultRules {
       rules.add(rule);
       return () => rules.delete(rule);
     },
-    async apply(request, signal) {
+    async apply(request, signal, loseAnswer) {
       for (const rule of rules) {
         const fault = rule(request);
+        if (fault?.loseAnswer === true) loseAnswer();
         if (fault) await commit(fault, signal);
       }
     },

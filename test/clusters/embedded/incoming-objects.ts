@@ -20,9 +20,11 @@ import type { WriteRequest } from './write-request.ts';
 export const MODIFIED =
   'the object has been modified; please apply your changes to the latest version and try again';
 
-/** RFC 3339 in whole seconds, as Go prints times of the API. */
-export function timestamp(): string {
-  return `${new Date().toISOString().slice(0, 19)}Z`;
+/** How and when something is written, for what the server stamps on it. */
+export interface Stamp {
+  readonly operation: 'Update' | 'Apply';
+  /** As `timestamp` prints it. */
+  readonly time: string;
 }
 
 /** @throws ApiError 400 when the body is not an object of the requested resource and namespace */
@@ -47,11 +49,7 @@ export function decode({ resource, namespace, name }: WriteRequest, body: unknow
   return given;
 }
 
-export function created(
-  request: WriteRequest,
-  given: KubernetesObject,
-  operation: 'Update' | 'Apply',
-): StoredObject {
+export function created(request: WriteRequest, given: KubernetesObject, stamp: Stamp): StoredObject {
   const { resource, namespace } = request;
   if (given.metadata.resourceVersion) {
     throw failure(500, 'InternalError', 'resourceVersion should not be set on objects to be created');
@@ -61,9 +59,9 @@ export function created(
     ...(resource.namespaced && { namespace }),
     uid: randomUUID(),
     resourceVersion: '',
-    creationTimestamp: timestamp(),
+    creationTimestamp: stamp.time,
   });
-  return tracked(request, undefined, object, operation);
+  return tracked(request, undefined, object, stamp);
 }
 
 /** As the real server: five random characters without vowels, so that no words appear. */
@@ -127,9 +125,9 @@ function tracked(
   { manager, subresource }: WriteRequest,
   previous: StoredObject | undefined,
   next: StoredObject,
-  operation: 'Update' | 'Apply',
+  stamp: Stamp,
 ): StoredObject {
-  const managedFields = trackFields(previous, next, { manager, operation, time: timestamp(), subresource });
+  const managedFields = trackFields(previous, next, { manager, subresource, ...stamp });
   return { ...next, metadata: { ...next.metadata, managedFields } };
 }
 
@@ -152,7 +150,7 @@ export function updated(
   request: WriteRequest,
   given: KubernetesObject,
   before: StoredObject,
-  operation: 'Update' | 'Apply',
+  stamp: Stamp,
 ): StoredObject {
   const {
     managedFields: _managedFields,
@@ -163,7 +161,7 @@ export function updated(
     ...own
   } = before.metadata;
   const merged = { ...given, ...(request.resource.hasStatus && parts(request, given, before)) };
-  return tracked(request, before, withMetadata(request, merged, own as StoredObject['metadata']), operation);
+  return tracked(request, before, withMetadata(request, merged, own as StoredObject['metadata']), stamp);
 }
 
 /** PUT of an object leaves its status alone; PUT of its status leaves all else alone. */

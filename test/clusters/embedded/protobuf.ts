@@ -63,6 +63,7 @@ const KINDS: Readonly<Record<string, Fields>> = {
   },
   'v1 Namespace': { 1: METADATA },
   'v1 ServiceAccount': { 1: METADATA },
+  'authentication.k8s.io/v1 SelfSubjectReview': {},
   'authentication.k8s.io/v1 TokenRequest': {
     2: {
       name: 'spec',

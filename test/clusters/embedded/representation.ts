@@ -20,16 +20,18 @@ export interface Representation {
   bookmark(revision: number): object;
 }
 
+/** `now` is the time that ages are counted to, in milliseconds since 1970. */
 export function createRepresentation(
   resource: Resource,
   transform: Transform,
   query: URLSearchParams,
+  now: () => number,
 ): Representation {
   switch (transform) {
     case 'none':
       return whole(resource);
     case 'Table':
-      return table(resource, query.get('includeObject'));
+      return table(resource, query.get('includeObject'), now);
     default:
       return metadataOnly(resource, transform);
   }
@@ -78,12 +80,13 @@ function metadataOnly(resource: Resource, transform: Transform): Representation 
   };
 }
 
-function table(resource: Resource, includeObject: string | null): Representation {
+function table(resource: Resource, includeObject: string | null, now: () => number): Representation {
+  const rows = (items: readonly StoredObject[], metadata: ListMetadata) =>
+    tableOf(resource, items, metadata, includeObject, now());
   return {
-    one: (object) =>
-      tableOf(resource, [object], { resourceVersion: object.metadata.resourceVersion }, includeObject),
-    list: (items, metadata) => tableOf(resource, items, metadata, includeObject),
-    bookmark: (revision) => tableOf(resource, [], { resourceVersion: String(revision) }, includeObject),
+    one: (object) => rows([object], { resourceVersion: object.metadata.resourceVersion }),
+    list: rows,
+    bookmark: (revision) => rows([], { resourceVersion: String(revision) }),
   };
 }
 

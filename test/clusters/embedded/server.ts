@@ -1,5 +1,4 @@
 /** The HTTPS listener: reads requests, writes answers, and goes away and comes back when told. */
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -7,19 +6,12 @@ import type { KeyPair } from '../../../src/tls/issue.ts';
 import type { Api } from './api.ts';
 import type { FaultRules } from './faults.ts';
 import { decodeProtobuf } from './protobuf.ts';
+import { createReply, type Reply } from './reply.ts';
 import { parseTarget, patternOf, verbOf } from './request-info.ts';
 import type { Resource } from './resources.ts';
-import {
-  ApiError,
-  badRequest,
-  internalError,
-  type Status,
-  tooLarge,
-  unsupportedMediaType,
-} from './status.ts';
+import { ApiError, badRequest, internalError, tooLarge, unsupportedMediaType } from './status.ts';
 import type { TrafficRecorder } from './traffic.ts';
 import type { UserInfo, Users } from './users.ts';
-import { warningHeaders } from './warnings.ts';
 
 export interface ServerDependencies {
   readonly certificate: KeyPair;
@@ -29,6 +21,8 @@ export interface ServerDependencies {
   readonly faults: FaultRules;
   readonly traffic: TrafficRecorder;
   readonly log: (message: string) => void;
+  /** For the Date header; milliseconds since 1970. */
+  readonly now: () => number;
 }
 
 export interface ApiServer {
@@ -49,7 +43,7 @@ const PUBLIC_PATHS = ['/healthz', '/livez', '/readyz', '/version'];
 const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 
 export async function startServer(dependencies: ServerDependencies): Promise<ApiServer> {
-  const { certificate, api, users, faults, traffic, resources, log } = dependencies;
+  const { certificate, api, users, faults, traffic, resources, log, now } = dependencies;
 
   const server = createServer(
     {
@@ -64,17 +58,18 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
   async function serve(incoming: IncomingMessage, outgoing: ServerResponse) {
     const gone = new AbortController();
     outgoing.on('close', () => gone.abort());
+    const reply = createReply(outgoing, now);
     const warnings: string[] = [];
     try {
-      await answer(incoming, outgoing, gone.signal, warnings);
+      await answer(incoming, reply, gone.signal, warnings);
     } catch (error) {
-      if (!gone.signal.aborted) sendError(outgoing, error, warnings);
+      if (!gone.signal.aborted) sendError(reply, error, warnings);
     }
   }
 
   async function answer(
     incoming: IncomingMessage,
-    outgoing: ServerResponse,
+    reply: Reply,
     signal: AbortSignal,
     warnings: string[],
   ): Promise<void> {
@@ -82,8 +77,8 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
     const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', 'https://cluster');
     const userAgent = incoming.headers['user-agent'] ?? '';
     traffic.connection(incoming.socket, userAgent);
-    await faults.apply({ method, path, query, userAgent }, signal);
-    if (method === 'GET' && sendPlain(path, outgoing)) return;
+    await faults.apply({ method, path, query, userAgent }, signal, reply.lose);
+    if (method === 'GET' && sendPlain(path, reply)) return;
     const user = authenticate(incoming, path);
     record(method, path, query, userAgent, user);
     const contentType = (incoming.headers['content-type'] ?? '').split(';')[0] as string;
@@ -98,9 +93,9 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
       body: parseBody(await readBody(incoming), contentType),
       signal,
       warn: (text) => warnings.push(text),
-      stream: () => openStream(outgoing),
+      stream: reply.stream,
     });
-    if (result) send(outgoing, result.code, result.body, warnings);
+    if (result) reply.json(result.code, result.body, warnings);
   }
 
   function authenticate(incoming: IncomingMessage, path: string): UserInfo {
@@ -117,10 +112,10 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
     traffic.request({ method, pattern: patternOf(path, target), verb, userAgent, user: user.username });
   }
 
-  function sendError(outgoing: ServerResponse, error: unknown, warnings: readonly string[]) {
+  function sendError(reply: Reply, error: unknown, warnings: readonly string[]) {
     const { status } = error instanceof ApiError ? error : unexpected(error as Error);
     if (status.message?.includes('the embedded cluster does not')) log(status.message);
-    send(outgoing, status.code, status, warnings);
+    reply.json(status.code, status, warnings);
   }
 
   function unexpected(error: Error): ApiError {
@@ -152,17 +147,17 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
 }
 
 /** Answers that are no JSON, and a 404 that nobody needs to hear of; true when this was one. */
-function sendPlain(path: string, outgoing: ServerResponse): boolean {
+function sendPlain(path: string, reply: Reply): boolean {
   if (path === '/openapi/v2') {
-    outgoing.writeHead(200, { 'content-type': OPENAPI_V2_TYPE }).end();
+    reply.plain(200, OPENAPI_V2_TYPE);
     return true;
   }
   if (path === '/openapi/v3') {
-    outgoing.writeHead(404).end();
+    reply.plain(404);
     return true;
   }
   if (!/^\/(?:healthz|livez|readyz)$/.test(path)) return false;
-  outgoing.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('ok');
+  reply.plain(200, 'text/plain; charset=utf-8', 'ok');
   return true;
 }
 
@@ -194,26 +189,4 @@ function parseBody(body: Buffer, contentType: string): unknown {
       `the body is not valid ${isProtobuf ? 'protobuf' : 'JSON'}: ${(error as Error).message}`,
     );
   }
-}
-
-function send(outgoing: ServerResponse, code: number, body: object, warnings: readonly string[]): void {
-  // Bytes: Node would send the headers in the encoding of a string, and so spoil what warnings.ts encoded.
-  const content = Buffer.from(`${JSON.stringify(body)}\n`);
-  const retryAfter = (body as Partial<Status>).details?.retryAfterSeconds;
-  if (warnings.length > 0) outgoing.setHeader('warning', warningHeaders(warnings));
-  outgoing.writeHead(code, {
-    'audit-id': randomUUID(),
-    'cache-control': 'no-cache, private',
-    'content-type': 'application/json',
-    'content-length': content.length,
-    ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
-  });
-  outgoing.end(content);
-}
-
-function openStream(outgoing: ServerResponse) {
-  outgoing.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
-  // Clients wait for the headers to know that the watch stands.
-  outgoing.flushHeaders();
-  return { write: (line: string) => void outgoing.write(line), end: () => void outgoing.end() };
 }

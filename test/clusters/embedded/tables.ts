@@ -38,15 +38,16 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   ],
 };
 
+/** `now`, in milliseconds since 1970, is what the ages are counted to. */
 export function tableOf(
   resource: Resource,
   objects: readonly StoredObject[],
   metadata: ListMetadata,
   includeObject: string | null,
+  now: number,
 ): object {
   const own = (resource.columns ?? []).map(({ name, path }) => text(name, ...path.split('.')));
   const columns = [NAME, ...(COLUMNS[keyOf(resource)] ?? own), AGE];
-  const now = Date.now();
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',

@@ -29,7 +29,7 @@ export type Authorize = (request: AccessRequest) => boolean;
 export interface Users {
   /** The token of a user; always the same one for the same user. */
   token(user: User): string;
-  /** A token that is refused as soon as `isValid` says no. */
+  /** A token of its own, refused as soon as `isValid` says no. */
   boundToken(user: User, isValid: () => boolean): string;
   /** Undefined when nobody has this token, or not any more. */
   find(token: string): UserInfo | undefined;
@@ -41,13 +41,19 @@ export function createUsers(): Users {
   const secret = randomUUID();
   const tokens = new Map<string, { readonly user: UserInfo; readonly isValid: () => boolean }>();
 
-  function boundToken(user: User, isValid: () => boolean): string {
+  function token(user: User): string {
     const info = withAuthenticatedGroup(user);
-    const token = createHash('sha256')
+    const text = createHash('sha256')
       .update(`${secret} ${JSON.stringify(info)}`)
       .digest('base64url');
-    tokens.set(token, { user: info, isValid });
-    return token;
+    tokens.set(text, { user: info, isValid: () => true });
+    return text;
+  }
+
+  function boundToken(user: User, isValid: () => boolean): string {
+    const text = randomUUID();
+    tokens.set(text, { user: withAuthenticatedGroup(user), isValid });
+    return text;
   }
 
   function find(token: string): UserInfo | undefined {
@@ -56,7 +62,7 @@ export function createUsers(): Users {
   }
 
   return {
-    token: (user) => boundToken(user, () => true),
+    token,
     boundToken,
     find,
     authenticate(authorization) {

@@ -5,13 +5,14 @@
  */
 import type { StoredObject } from '../kubernetes-object.ts';
 import type { Admission } from './admission.ts';
+import { timestamp } from './clock.ts';
 import {
   checkIdentity,
   created,
   decode,
   isSame,
   MODIFIED,
-  timestamp,
+  type Stamp,
   updated,
   withoutVersion,
 } from './incoming-objects.ts';
@@ -31,8 +32,8 @@ export interface Preconditions {
 }
 
 export interface Writes {
-  create(request: WriteRequest, body: unknown, operation?: 'Update' | 'Apply'): Promise<StoredObject>;
-  update(request: WriteRequest, change: Change, operation?: 'Update' | 'Apply'): Promise<StoredObject>;
+  create(request: WriteRequest, body: unknown, operation?: Stamp['operation']): Promise<StoredObject>;
+  update(request: WriteRequest, change: Change, operation?: Stamp['operation']): Promise<StoredObject>;
   /** The state before; `gone` is false while finalizers keep the object. */
   remove(
     request: WriteRequest,
@@ -43,7 +44,8 @@ export interface Writes {
 /** As the real server: five attempts to apply a change to a state that moves under it. */
 const ATTEMPTS = 5;
 
-export function createWrites(store: Store, admission: Admission): Writes {
+/** `now` is the time of the cluster in milliseconds since 1970. */
+export function createWrites(store: Store, admission: Admission, now: () => number): Writes {
   function current({ resource, namespace, name }: WriteRequest): StoredObject {
     const found = store.get(keyOf(resource), namespace, name);
     if (!found) throw notFound(resource, name);
@@ -87,9 +89,13 @@ export function createWrites(store: Store, admission: Admission): Writes {
     throw forbidden(resource, name, why);
   }
 
-  async function create(request: WriteRequest, body: unknown, operation: 'Update' | 'Apply' = 'Update') {
+  function stampOf(operation: Stamp['operation']): Stamp {
+    return { operation, time: timestamp(now()) };
+  }
+
+  async function create(request: WriteRequest, body: unknown, operation: Stamp['operation'] = 'Update') {
     const given = decode(request, body);
-    const object = created(request, given, operation);
+    const object = created(request, given, stampOf(operation));
     checkNamespace(request, object.metadata.name);
     validate(request.resource, object);
     await admit(request, 'CREATE', object, null);
@@ -99,12 +105,12 @@ export function createWrites(store: Store, admission: Admission): Writes {
     return request.dryRun ? withoutVersion(object) : store.insert(key, object);
   }
 
-  async function update(request: WriteRequest, change: Change, operation: 'Update' | 'Apply' = 'Update') {
+  async function update(request: WriteRequest, change: Change, operation: Stamp['operation'] = 'Update') {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const before = current(request);
       const given = decode(request, change(before));
       checkIdentity(request, given, before);
-      const next = updated(request, given, before, operation);
+      const next = updated(request, given, before, stampOf(operation));
       validate(request.resource, next, before);
       // Seen: the old object of an update has lost its managedFields by then.
       const { managedFields: _managedFields, ...metadata } = before.metadata;
@@ -140,7 +146,7 @@ export function createWrites(store: Store, admission: Admission): Writes {
     if (request.dryRun) return { object: before, gone: !isKept };
     if (!isKept) return { object: store.remove(key, before), gone: true };
     if (before.metadata.deletionTimestamp !== undefined) return { object: before, gone: false };
-    return { object: store.replace(key, terminating(request, before)), gone: false };
+    return { object: store.replace(key, terminating(request, before, timestamp(now()))), gone: false };
   }
 
   return { create, update, remove };
@@ -172,7 +178,11 @@ function checkMayBeDeleted({ resource, name }: WriteRequest): void {
   throw forbidden(resource, name, 'this namespace may not be deleted');
 }
 
-function terminating({ resource }: WriteRequest, object: StoredObject): StoredObject {
-  const marked = { ...object, metadata: { ...object.metadata, deletionTimestamp: timestamp() } };
+function terminating(
+  { resource }: WriteRequest,
+  object: StoredObject,
+  deletionTimestamp: string,
+): StoredObject {
+  const marked = { ...object, metadata: { ...object.metadata, deletionTimestamp } };
   return resource.kind === 'Namespace' ? { ...marked, status: { phase: 'Terminating' } } : marked;
 }
