@@ -20,6 +20,7 @@ export interface AdmissionCall {
   readonly webhook: string;
   readonly configuration: string;
   readonly namespace: string;
+  /** Of the object. The review itself has no name in a deletecollection. */
   readonly name: string;
   readonly operation: Operation;
   /** The uid of the review. */
@@ -104,7 +105,7 @@ export function createAdmission({ store, caller, publish, log }: AdmissionDepend
       webhook: webhook.name,
       configuration,
       namespace: attributes.namespace,
-      name: attributes.name,
+      name: (attributes.object ?? attributes.oldObject)?.metadata.name ?? '',
       operation: attributes.operation,
       uid: randomUUID(),
       user: attributes.user.username,
@@ -184,7 +185,7 @@ function reviewOf(uid: string, attributes: Attributes): object {
       requestKind: kind,
       requestResource: groupResource,
       ...(subresource !== '' && { requestSubResource: subresource }),
-      name,
+      ...(name !== '' && { name }),
       ...(namespace !== '' && { namespace }),
       operation,
       userInfo: user,

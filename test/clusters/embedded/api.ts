@@ -5,12 +5,14 @@ import {
   type KubernetesObject,
   type StoredObject,
 } from '../kubernetes-object.ts';
+import { readDeleteOptions } from './delete-options.ts';
 import { discover } from './discovery.ts';
 import { listPage } from './lists.ts';
 import { withoutAbandoned } from './managed-fields.ts';
 import { chooseTransform } from './media-types.ts';
-import { finalizeNamespace } from './namespaces.ts';
+import { type NamespaceController, passOverMissing } from './namespaces.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patches.ts';
+import { type Preconditions, withSameUid } from './preconditions.ts';
 import type { Stream } from './reply.ts';
 import { createRepresentation, type Representation } from './representation.ts';
 import { parseTarget, type ResourceTarget, type Verb, verbOf } from './request-info.ts';
@@ -29,7 +31,7 @@ import {
 import { accessDenied, type UserInfo } from './users.ts';
 import { refuseInitialEvents, type Watches } from './watches.ts';
 import type { WriteRequest } from './write-request.ts';
-import type { Preconditions, Writes } from './writes.ts';
+import type { Writes } from './writes.ts';
 
 /** A request whose sender is known and whose body has been read. */
 export interface ApiRequest {
@@ -58,9 +60,7 @@ export interface ApiDependencies extends ReviewDependencies {
   readonly resources: readonly Resource[];
   readonly writes: Writes;
   readonly watches: Watches;
-  readonly log: (message: string) => void;
-  /** Aborted when the cluster stops. */
-  readonly stopping: AbortSignal;
+  readonly namespaces: NamespaceController;
 }
 
 /** Undefined when the answer is a stream. Throws ApiError for everything that goes wrong. */
@@ -81,7 +81,7 @@ const PATCHES: Readonly<Record<string, (current: unknown, patch: unknown) => unk
 };
 
 export function createApi(dependencies: ApiDependencies): Api {
-  const { resources, store, writes, watches, authorize, log, stopping, now } = dependencies;
+  const { resources, store, writes, watches, authorize, namespaces, now } = dependencies;
 
   const handlers: Readonly<Record<Verb, Handler>> = {
     get: (request, target) => ok(representationOf(request, target).one(existing(target))),
@@ -130,23 +130,26 @@ export function createApi(dependencies: ApiDependencies): Api {
       const apply = PATCHES[request.contentType];
       if (!apply) throw unsupportedMediaType([...Object.keys(PATCHES), APPLY]);
       const object = await writes.update(writeRequest(request, target), (current) =>
-        apply(current, request.body),
+        withSameUid(target, current, apply(current, request.body)),
       );
       return ok(representationOf(request, target).one(object));
     },
 
     async delete(request, target) {
-      const { object, gone } = await writes.remove(writeRequest(request, target), preconditionsOf(request));
-      if (target.resource.kind === 'Namespace' && !isDryRun(request)) void finalize(object.metadata.name);
+      const write = writeRequest(request, target);
+      const { object, gone } = await writes.remove(write, preconditionsOf(request));
+      if (target.resource.kind === 'Namespace' && !write.dryRun) namespaces.finalize(object.metadata.name);
       return ok(gone ? deleted(target, object) : (find(target) ?? object));
     },
 
     async deletecollection(request, target) {
+      if (target.resource.namespaced && target.namespace === '')
+        throw methodNotAllowed('DELETE', request.path);
       const matches = selection(target, request.query);
       const items = [...store.list(keyOf(target.resource), scopeOf(target))].filter(matches);
       for (const { metadata } of items) {
-        const one = { ...target, namespace: metadata.namespace ?? '', name: metadata.name };
-        await writes.remove(writeRequest(request, one), { uid: metadata.uid });
+        const one = { ...writeRequest(request, { ...target, name: metadata.name }), isCollection: true };
+        await writes.remove(one, preconditionsOf(request)).catch(passOverMissing);
       }
       const metadata = { resourceVersion: String(store.revision()) };
       return ok(representationOf(request, target).list(items, metadata));
@@ -180,16 +183,6 @@ export function createApi(dependencies: ApiDependencies): Api {
     const object = find(target);
     if (!object) throw notFound(target.resource, target.name);
     return object;
-  }
-
-  async function finalize(namespace: string) {
-    try {
-      await finalizeNamespace(namespace, resources, store, writes, stopping);
-    } catch (error) {
-      log(
-        `namespace ${namespace} stays, because its contents cannot be deleted: ${(error as Error).message}`,
-      );
-    }
   }
 
   function checkAccess(request: ApiRequest, target: ResourceTarget, verb: Verb) {
@@ -254,23 +247,26 @@ function selection(
     matchesFields(object);
 }
 
-function isDryRun({ query, body }: ApiRequest): boolean {
-  const inBody = isJsonObject(body) && body.kind === 'DeleteOptions' ? body.dryRun : undefined;
-  return query.get('dryRun') === 'All' || (Array.isArray(inBody) && inBody.includes('All'));
-}
-
 function writeRequest(request: ApiRequest, target: ResourceTarget): WriteRequest {
   const { query, user, userAgent, signal, warn } = request;
   const fieldManager = query.get('fieldManager');
+  const { dryRun, options } = optionsOf(request);
   return {
     ...target,
     user,
     manager: fieldManager ?? (userAgent.split('/')[0] as string),
-    dryRun: isDryRun(request),
-    options: request.method === 'DELETE' ? deleteOptions(request) : writeOptions(query),
+    isCollection: false,
+    dryRun,
+    options,
     signal,
     warn,
   };
+}
+
+function optionsOf({ method, body, query }: ApiRequest): Pick<WriteRequest, 'dryRun' | 'options'> {
+  if (method !== 'DELETE') return { dryRun: query.get('dryRun') === 'All', options: writeOptions(query) };
+  const { dryRun, shown } = readDeleteOptions(body, query);
+  return { dryRun, options: shown };
 }
 
 /** What of the query a review shows. */
@@ -282,13 +278,8 @@ function writeOptions(query: URLSearchParams): Record<string, unknown> {
   };
 }
 
-function deleteOptions({ body, query }: ApiRequest): Record<string, unknown> {
-  const { kind: _kind, apiVersion: _apiVersion, ...given } = isJsonObject(body) ? body : {};
-  return { ...given, ...(query.has('dryRun') && { dryRun: query.getAll('dryRun') }) };
-}
-
-function preconditionsOf({ body }: ApiRequest): Preconditions {
-  return ((isJsonObject(body) ? body.preconditions : undefined) ?? {}) as Preconditions;
+function preconditionsOf({ body, query }: ApiRequest): Preconditions {
+  return readDeleteOptions(body, query).preconditions;
 }
 
 function deleted({ resource }: ResourceTarget, { metadata }: StoredObject): Omit<Status, 'code'> {

@@ -14,7 +14,7 @@
  * things old). Webhooks are installed as in life: create a ValidatingWebhookConfiguration, or let Helm do it.
  *
  * Not here, but in the real control plane: RBAC (see `authorize`), CEL, mutating webhooks, admission
- * policies, controllers (only namespaces are emptied, and jobs end when told), garbage collection, schemas.
+ * policies, controllers (only namespaces are emptied, what lost its owner goes, and jobs end when told), schemas.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -30,6 +30,8 @@ import { createApi } from './api.ts';
 import { type ClusterClock, createClock, timestamp } from './clock.ts';
 import { createEvents } from './events.ts';
 import { createFaultRules, type FaultRule } from './faults.ts';
+import { startGarbageCollector } from './garbage.ts';
+import { createNamespaceController } from './namespaces.ts';
 import { apiVersionOf, keyOf, RESOURCES, type Resource } from './resources.ts';
 import { startServer } from './server.ts';
 import { type Change, createStore } from './store.ts';
@@ -108,6 +110,8 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
   const writes = createWrites(store, admission, clock.now);
   const watches = createWatches(store, bookmarkSeconds);
   store.subscribe(writeEvents.publish);
+  const controlled = { resources, store, writes, log, stopping: stopping.signal };
+  startGarbageCollector(controlled);
 
   const stored = (object: KubernetesObject) => {
     const resource = resources.find(
@@ -127,8 +131,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
     watches,
     users,
     authorize,
-    log,
-    stopping: stopping.signal,
+    namespaces: createNamespaceController(controlled),
     now: clock.now,
   });
   const server = await startServer({

@@ -11,7 +11,8 @@ import type { JsonObject, KubernetesObject } from '../kubernetes-object.ts';
 export interface ReviewRequest {
   readonly uid: string;
   readonly operation: string;
-  readonly name: string;
+  /** Absent in a deletecollection. */
+  readonly name?: string;
   readonly namespace?: string;
   readonly subResource?: string;
   readonly userInfo: { readonly username: string; readonly groups: readonly string[] };

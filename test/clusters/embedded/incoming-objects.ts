@@ -11,6 +11,7 @@ import {
   type StoredObject,
 } from '../kubernetes-object.ts';
 import { trackFields } from './managed-fields.ts';
+import { checkInStorage } from './preconditions.ts';
 import { apiVersionOf } from './resources.ts';
 import { badRequest, conflict, failure, invalid } from './status.ts';
 import { prepare } from './strategy.ts';
@@ -132,16 +133,10 @@ function tracked(
 }
 
 /** A client that names a uid or a version means that one and no other. */
-export function checkIdentity(
-  { resource, name }: WriteRequest,
-  given: KubernetesObject,
-  before: StoredObject,
-): void {
+export function checkIdentity(request: WriteRequest, given: KubernetesObject, before: StoredObject): void {
+  const { resource, name } = request;
   const { uid, resourceVersion } = given.metadata;
-  if (uid && uid !== before.metadata.uid) {
-    const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${before.metadata.uid}`;
-    throw conflict(resource, name, why);
-  }
+  checkInStorage(request, before, { uid: uid || null });
   if (resourceVersion && resourceVersion !== before.metadata.resourceVersion)
     throw conflict(resource, name, MODIFIED);
 }

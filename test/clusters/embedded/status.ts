@@ -66,16 +66,18 @@ export const badRequest = (message: string) => failure(400, 'BadRequest', messag
 
 export const unauthorized = () => failure(401, 'Unauthorized', 'Unauthorized');
 
-export const forbidden = (subject: Subject, name: string, why: string) =>
-  failure(
-    403,
-    'Forbidden',
-    `${qualified(subject)}${name === '' ? '' : ` "${name}"`} is forbidden: ${why}`,
-    detailsOf(subject, name),
-  );
+export const forbidden = (subject: Subject, name: string, why: string, causes?: StatusDetails['causes']) =>
+  failure(403, 'Forbidden', `${qualified(subject)}${name === '' ? '' : ` "${name}"`} is forbidden: ${why}`, {
+    ...detailsOf(subject, name),
+    ...(causes && { causes }),
+  });
 
 export const notFound = (subject: Subject, name: string) =>
   failure(404, 'NotFound', `${qualified(subject)} "${name}" not found`, detailsOf(subject, name));
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.status.code === 404;
+}
 
 /** What clients print as "the server could not find the requested resource". */
 export const unknownPath = (method: string, path: string) =>

@@ -85,6 +85,7 @@ export function validate(resource: Resource, object: StoredObject, previous?: St
     refuse(resource, name, 'metadata.name', `Invalid value: "${name}": ${rule.words}`);
   if (resource.kind === 'Secret') validateSecret(resource, object, previous);
   if (resource.kind === 'ConfigMap') validateData(resource, object, ['data', 'binaryData'], '[]');
+  if (resource.kind === 'Event') validateEvent(resource, object);
   if (resource.kind === 'ValidatingWebhookConfiguration') validateWebhooks(resource, object);
   if (previous?.immutable === true && JSON.stringify(previous.data) !== JSON.stringify(object.data)) {
     refuse(resource, name, 'data', 'Forbidden: field is immutable when `immutable` is set');
@@ -96,6 +97,14 @@ function validateSecret(resource: Resource, secret: StoredObject, previous: Stor
   if (previous && previous.type !== secret.type) {
     refuse(resource, secret.metadata.name, 'type', `Invalid value: "${secret.type}": field is immutable`);
   }
+}
+
+/** An event lives in the namespace of what it is about; those of cluster-scoped objects in `default`. */
+function validateEvent(resource: Resource, { metadata, involvedObject }: StoredObject): void {
+  const about = isJsonObject(involvedObject) ? String(involvedObject.namespace ?? '') : '';
+  if ((about || 'default') === metadata.namespace) return;
+  const problem = `Invalid value: "${about}": does not match event.namespace`;
+  refuse(resource, metadata.name, 'involvedObject.namespace', problem);
 }
 
 function validateData(

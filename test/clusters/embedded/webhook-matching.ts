@@ -12,6 +12,7 @@ export interface Attributes {
   readonly resource: Resource;
   readonly subresource: string;
   readonly namespace: string;
+  /** Empty in a deletecollection. */
   readonly name: string;
   readonly object: KubernetesObject | null;
   readonly oldObject: KubernetesObject | null;

@@ -4,6 +4,8 @@ import type { UserInfo } from './users.ts';
 /** Who writes what, and how; the same for every kind of write. */
 export interface WriteRequest extends ResourceTarget {
   readonly user: UserInfo;
+  /** One of the deletions of a deletecollection; the reviews of those do not say the name. */
+  readonly isCollection: boolean;
   /** Who becomes the owner of the fields. */
   readonly manager: string;
   /** Nothing is stored, and webhooks are told. */

@@ -16,6 +16,7 @@ import {
   updated,
   withoutVersion,
 } from './incoming-objects.ts';
+import { checkBeforeDelete, checkInStorage, type Preconditions } from './preconditions.ts';
 import { keyOf } from './resources.ts';
 import { alreadyExists, conflict, forbidden, notFound } from './status.ts';
 import type { Store } from './store.ts';
@@ -25,11 +26,6 @@ import type { WriteRequest } from './write-request.ts';
 
 /** How an update makes the new state from the current one. May be called again after a conflict. */
 export type Change = (current: StoredObject) => unknown;
-
-export interface Preconditions {
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-}
 
 export interface Writes {
   create(request: WriteRequest, body: unknown, operation?: Stamp['operation']): Promise<StoredObject>;
@@ -67,7 +63,7 @@ export function createWrites(store: Store, admission: Admission, now: () => numb
         resource: request.resource,
         subresource: request.subresource,
         namespace: isNamespace ? name : request.namespace,
-        name,
+        name: request.isCollection ? '' : name,
         object: object && withoutVersion(object),
         oldObject: old,
         user: request.user,
@@ -86,7 +82,12 @@ export function createWrites(store: Store, admission: Admission, now: () => numb
     if (!found) throw notFound({ plural: 'namespaces', group: '' }, namespace);
     if (found.metadata.deletionTimestamp === undefined) return;
     const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
-    throw forbidden(resource, name, why);
+    const cause = {
+      reason: 'NamespaceTerminating',
+      message: `namespace ${namespace} is being terminated`,
+      field: 'metadata.namespace',
+    };
+    throw forbidden(resource, name, why, [cause]);
   }
 
   function stampOf(operation: Stamp['operation']): Stamp {
@@ -124,17 +125,20 @@ export function createWrites(store: Store, admission: Admission, now: () => numb
     if (request.dryRun) return next;
     if (isSame(before, next)) return before;
     const { deletionTimestamp, finalizers } = next.metadata;
-    const isEnded = deletionTimestamp !== undefined && (finalizers ?? []).length === 0;
+    // A namespace has one more finalizer, in its spec: it is for the namespace controller to end it.
+    const isNamespace = request.resource.kind === 'Namespace';
+    const isEnded = deletionTimestamp !== undefined && (finalizers ?? []).length === 0 && !isNamespace;
     return isEnded
       ? store.remove(keyOf(request.resource), next)
       : store.replace(keyOf(request.resource), next);
   }
 
   async function remove(request: WriteRequest, preconditions: Preconditions) {
+    checkBeforeDelete(request, current(request), preconditions);
+    checkMayBeDeleted(request);
     for (;;) {
       const before = current(request);
-      checkPreconditions(request, before, preconditions);
-      checkMayBeDeleted(request);
+      checkInStorage(request, before, preconditions);
       await admit(request, 'DELETE', null, before);
       if (current(request) === before) return removed(request, before);
     }
@@ -153,23 +157,6 @@ export function createWrites(store: Store, admission: Admission, now: () => numb
 }
 
 const OPTIONS = { CREATE: 'CreateOptions', UPDATE: 'UpdateOptions', DELETE: 'DeleteOptions' } as const;
-
-function checkPreconditions(
-  { resource, name }: WriteRequest,
-  { metadata }: StoredObject,
-  { uid, resourceVersion }: Preconditions,
-): void {
-  // Seen in the real server: these two name the kind, not the resource.
-  const subject = { plural: resource.kind, group: resource.group };
-  if (uid && uid !== metadata.uid) {
-    const why = `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`;
-    throw conflict(subject, name, why);
-  }
-  if (resourceVersion && resourceVersion !== metadata.resourceVersion) {
-    const why = `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`;
-    throw conflict(subject, name, why);
-  }
-}
 
 const IMMORTAL = ['default', 'kube-system', 'kube-public'];
 
