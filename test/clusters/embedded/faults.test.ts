@@ -96,11 +96,16 @@ t.test('a request is served and its answer is lost', async (t) => {
 
   await t.test('only when it may', async (t) => {
     const held = Promise.withResolvers<void>();
-    const end = failRequests(() => ({ until: held.promise, delay: 1, loseAnswer: true }));
-    const lost = t.rejects(admin.create(SECRETS, secret('two')), LOST);
+    const asked = Promise.withResolvers<void>();
+    const end = failRequests(({ method }) => {
+      if (method !== 'POST') return undefined;
+      asked.resolve();
+      return { until: held.promise, delay: 1, loseAnswer: true };
+    });
     const stored = cluster.waitForWrite(({ object }) => object.metadata.name === 'two');
-    const early = await Promise.race([stored, Promise.resolve('nothing yet')]);
-    t.equal(early, 'nothing yet');
+    const lost = t.rejects(admin.create(SECRETS, secret('two')), LOST);
+    await asked.promise;
+    t.equal((await admin.request('GET', `${SECRETS}/two`)).code, 404, 'nothing is served yet');
     held.resolve();
     await Promise.all([lost, stored]);
     end();

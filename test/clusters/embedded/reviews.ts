@@ -96,7 +96,8 @@ function reviewAccess({ resourceAttributes }: AccessSpec, user: UserInfo, author
 }
 
 interface TokenRequestSpec {
-  readonly expirationSeconds?: number;
+  /** Older clients write null for the default. */
+  readonly expirationSeconds?: number | null;
   readonly boundObjectRef?: { readonly kind?: string; readonly name?: string; readonly uid?: string };
 }
 
@@ -113,9 +114,9 @@ export function requestToken(
   const { resource, namespace, name } = target;
   const account = store.get('/serviceaccounts', namespace, name);
   if (!account) throw notFound(resource, name);
-  const { boundObjectRef, expirationSeconds = 3_600 } = (body.spec ?? {}) as TokenRequestSpec;
+  const { boundObjectRef, expirationSeconds } = (body.spec ?? {}) as TokenRequestSpec;
   const user = { ...serviceAccount(namespace, name), uid: account.metadata.uid };
-  const expires = now() + expirationSeconds * 1_000;
+  const expires = now() + (expirationSeconds ?? 3_600) * 1_000;
   const issue = (holder: User, isValid: () => boolean) => {
     const token = users.boundToken(holder, () => now() < expires && isValid());
     return { ...body, status: { expirationTimestamp: timestamp(expires), token } };
