@@ -1,0 +1,232 @@
+/**
+ * What a Helm record holds: the release as JSON, in gzip, in base64, as `pkg/storage/driver/util.go` of Helm
+ * codes it. One edit is made here, and every byte of the JSON that it does not concern stays as it was.
+ *
+ * Values and manifests are full of passwords, so no part of a record is ever told in words.
+ */
+import { promisify } from 'node:util';
+import { constants, gunzip, gzip } from 'node:zlib';
+import { type Driver, isPending } from './release.ts';
+
+/** The whole payload anew, coded as it was; or why there is none: a clause for a person, to follow a colon. */
+export type Edit =
+  | { readonly kind: 'edited'; readonly payload: string }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/**
+ * The longest JSON that is unpacked, in bytes. A Secret or a ConfigMap has room for 1 MiB (MaxSecretSize in
+ * k8s.io/api/core/v1), so for 768 KiB of gzip below Helm's base64. This is 42 times as much, and text of
+ * templates and manifests shrinks to a third or a fifteenth.
+ */
+export const MAX_JSON_BYTES = 32 * 1024 * 1024;
+
+/**
+ * The most that JSON may have of `{`, `[`, `:` and `,` outside its strings. JSON.parse was seen to need up to
+ * 0.4 µs and 70 bytes for each, so that these keep the process busy for some 0.1 s. Charts have thousands:
+ * their templates and manifests are strings, and a values.yaml of 1 MiB has some 40 000 lines.
+ */
+export const MAX_JSON_MARKS = 200_000;
+
+/** Helm’s statuses (`pkg/release/status.go`) that are not pending: all that is ever told of a record. */
+const OTHER_STATUSES = ['unknown', 'deployed', 'uninstalled', 'superseded', 'failed', 'uninstalling'];
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** Characters that are read before others get a turn: some 5 ms. */
+const STRETCH = 1024 * 1024;
+const othersTurn = promisify(setImmediate);
+
+/** Its message is the reason of an edit that is refused. */
+class Refusal extends Error {}
+
+/**
+ * Ends a pending revision in the text of `data.release`, as the API shows it: `info.status` becomes `failed`
+ * and `info.description` becomes `description`. Refused unless it is certain what Helm reads in the record.
+ */
+export async function markFailed(driver: Driver, payload: string, description: string): Promise<Edit> {
+  try {
+    const packed = decode(driver, payload);
+    const zipped = isGzip(packed);
+    // One character for each byte and back: no text is decoded, so none is encoded in another way.
+    const json = (zipped ? await unzip(packed) : packed).toString('latin1');
+    const edited = Buffer.from(await editRelease(json, description), 'latin1');
+    return { kind: 'edited', payload: encode(driver, zipped ? await zip(edited) : edited) };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return { kind: 'refused', reason: error.message };
+  }
+}
+
+/** Helm's base64; around it there is that of Kubernetes for a Secret, and nothing for a ConfigMap. */
+function decode(driver: Driver, payload: string): Buffer {
+  return fromBase64(driver === 'secrets' ? fromBase64(payload).toString('latin1') : payload);
+}
+
+function encode(driver: Driver, bytes: Buffer): string {
+  const text = bytes.toString('base64');
+  return driver === 'secrets' ? Buffer.from(text).toString('base64') : text;
+}
+
+/** Strict but for line breaks: Go skips them, and `base64` writes them for a person who mends a record. */
+function fromBase64(text: string): Buffer {
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.toString('base64') !== text.replaceAll(/[\r\n]/g, ''))
+    throw new Refusal('its payload is not base64');
+  return bytes;
+}
+
+/** Helm's own test: it reads what is not gzip as plain JSON. */
+function isGzip(bytes: Buffer): boolean {
+  return bytes.length > 3 && bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 0x08;
+}
+
+/** Works in the thread pool, and stops at MAX_JSON_BYTES. */
+async function unzip(bytes: Buffer): Promise<Buffer> {
+  try {
+    // Go fails at what follows the gzip, where Node would drop it unseen.
+    return await promisify(gunzip)(bytes, { maxOutputLength: MAX_JSON_BYTES, rejectGarbageAfterEnd: true });
+  } catch (error) {
+    const tooLong = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
+    throw new Refusal(tooLong ? 'its payload is too long when unpacked' : 'its payload is damaged gzip');
+  }
+}
+
+/** Works in the thread pool, at the level of Helm's `gzip.BestCompression`. */
+function zip(bytes: Buffer): Promise<Buffer> {
+  return promisify(gzip)(bytes, { level: constants.Z_BEST_COMPRESSION });
+}
+
+/** A member of an object: its name, quoted and escaped as it stands, and where its value lies in the text. */
+interface Member {
+  readonly quoted: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The edit itself; `json` and what is returned are bytes, each as one character. */
+async function editRelease(json: string, description: string): Promise<string> {
+  const start = json.search(/\S/);
+  // Counted before it is parsed, and used only when it is parsed: membersOf trusts its text.
+  const release = json[start] === '{' ? await membersOf(json, start) : undefined;
+  if (release === undefined || !isJson(json)) throw new Refusal('its payload is not a JSON object');
+  const info = find('info', release);
+  if (info === undefined || json[info.start] !== '{') throw new Refusal('it has no info');
+
+  const members = await membersOf(json, info.start);
+  const status = find('status', members);
+  const was: unknown = status && JSON.parse(json.slice(status.start, status.end));
+  if (status === undefined || typeof was !== 'string') throw new Refusal('it has no info.status');
+  if (!isPending(was)) throw new Refusal(notPending(was));
+
+  const text = Buffer.from(JSON.stringify(description)).toString('latin1');
+  const described = find('description', members);
+  if (described === undefined) return replace(json, [[status, `"failed","description":${text}`]]);
+  return replace(json, [
+    [status, '"failed"'],
+    [described, text],
+  ]);
+}
+
+function replace(json: string, values: [Member, string][]): string {
+  let edited = '';
+  let from = 0;
+  for (const [{ start, end }, value] of values.sort(([one], [other]) => one.start - other.start)) {
+    edited += json.slice(from, start) + value;
+    from = end;
+  }
+  return edited + json.slice(from);
+}
+
+function notPending(status: string): string {
+  const known = OTHER_STATUSES.includes(status);
+  return known ? `its own status is ${status}, not pending` : 'its own status is none of Helm’s';
+}
+
+/** By JSON.parse, as strict as Go; its error quotes the text, and so goes no further. */
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The one member that Go decodes into the field `name`: case is nothing to it, and of several the last wins. */
+function find(name: string, members: readonly Member[]): Member | undefined {
+  const alike = new RegExp(`^${name}$`, 'iu');
+  const [member, ...others] = members.filter(({ quoted }) => alike.test(unquoted(quoted)));
+  if (others.length > 0) throw new Refusal(`it has ${name} more than once`);
+  if (member && unquoted(member.quoted) !== name) throw new Refusal(`it has ${name} in other letters`);
+  return member;
+}
+
+function unquoted(name: string): string {
+  return JSON.parse(Buffer.from(name, 'latin1').toString());
+}
+
+/** The members of the object that begins at `start`. What is not JSON is read as something or other. */
+async function membersOf(json: string, start: number): Promise<Member[]> {
+  const members: Member[] = [];
+  let quoted = '';
+  let from = start;
+  for (const seam of await seamsOf(json, start)) {
+    const text = json.slice(from, seam);
+    if (json[seam] === ':') quoted = text;
+    else if (quoted !== '') {
+      members.push({ quoted, start: seam - text.trimStart().length, end: from + text.trimEnd().length });
+    }
+    from = seam + 1;
+  }
+  return members;
+}
+
+/**
+ * Where the object that begins at `start` has its own `{`, `:`, `,` and `}`, and not those of its values.
+ * Reads no less of a text than JSON.parse would before it fails, so that its count holds for JSON.parse.
+ */
+async function seamsOf(json: string, start: number): Promise<number[]> {
+  const seams: number[] = [];
+  let depth = 0;
+  let marks = 0;
+  let pause = start + STRETCH;
+  for (let at = start; at < json.length; at += 1) {
+    if (at >= pause) {
+      await othersTurn();
+      pause = at + STRETCH;
+    }
+    switch (json[at]) {
+      case '"':
+        at = endOfString(json, at);
+        continue;
+      case '{':
+      case '[':
+        depth += 1;
+        break;
+      case '}':
+      case ']':
+        depth -= 1;
+        if (depth > 0) continue;
+        seams.push(at);
+        await othersTurn();
+        return seams;
+      case ':':
+      case ',':
+        break;
+      default:
+        continue;
+    }
+    marks += 1;
+    if (marks > MAX_JSON_MARKS) throw new Refusal('it has more values than a release can have');
+    if (depth === 1) seams.push(at);
+  }
+  return seams;
+}
+
+/** Where the string that begins at `start` has its second quote. */
+function endOfString(json: string, start: number): number {
+  let at = start + 1;
+  while (at < json.length && json.charCodeAt(at) !== QUOTE) at += json.charCodeAt(at) === BACKSLASH ? 2 : 1;
+  return at;
+}
