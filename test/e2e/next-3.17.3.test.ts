@@ -1,0 +1,3 @@
+import { directly, tellWhatComesNext } from './next.ts';
+
+tellWhatComesNext('3.17.3', directly);

@@ -1,0 +1,3 @@
+import { directly, tellWhatComesNext } from './next.ts';
+
+tellWhatComesNext('3.9.4', directly);

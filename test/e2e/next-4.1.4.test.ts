@@ -1,0 +1,3 @@
+import { directly, tellWhatComesNext } from './next.ts';
+
+tellWhatComesNext('4.1.4', directly);
