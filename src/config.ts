@@ -1,6 +1,7 @@
 /** The environment, checked: every wrong value is found at once and said in words. */
 import { envSchema } from 'env-schema';
 import Type, { type Static } from 'typebox';
+import { AUTO_CLEAR, type AutoClear } from './gate/decision.ts';
 import { DRIVERS, type Driver } from './helm/release.ts';
 
 export interface Config {
@@ -14,6 +15,8 @@ export interface Config {
   readonly retryAfterSeconds: number;
   readonly maxWaitSeconds: number;
   readonly maxHeld: number;
+  readonly staleAfterSeconds: number;
+  readonly autoClear: AutoClear;
   readonly logLevel: string;
 }
 
@@ -29,7 +32,6 @@ export class ConfigError extends Error {
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
-const AUTO_CLEAR = ['off', 'dead-holder', 'expired'];
 
 /** `description` is what a value must be, in words that finish the sentence "X is …, but must be". */
 function wholeNumber(unit: string, minimum: number, maximum: number, value: number) {
@@ -128,6 +130,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     retryAfterSeconds: values.LOCKKEEPER_RETRY_AFTER_SECONDS,
     maxWaitSeconds: values.LOCKKEEPER_MAX_WAIT_SECONDS,
     maxHeld: values.LOCKKEEPER_MAX_HELD,
+    staleAfterSeconds: values.LOCKKEEPER_STALE_AFTER_SECONDS,
+    autoClear: values.LOCKKEEPER_AUTO_CLEAR as AutoClear,
     logLevel: values.LOCKKEEPER_LOG_LEVEL,
   };
 }

@@ -4,16 +4,27 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import { createGuard } from './gate/guard.ts';
 import { createGate } from './gate/hold.ts';
+import type { Lock } from './gate/lock.ts';
+import { judge } from './gate/verdict.ts';
 import { buildApp, buildPlainApp } from './http/app.ts';
+import type { Locks } from './http/locks.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
+import { createEventRecorder } from './kubernetes/events.ts';
+import { createRecordStore } from './kubernetes/records.ts';
+import { createRequests, type RequestPool } from './kubernetes/requests.ts';
+import { createReviews } from './kubernetes/reviews.ts';
 import { startListWatch } from './kubernetes/watch.ts';
+import { createClearer } from './locks/clear.ts';
+import { createLockFinder } from './locks/find.ts';
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
 import { createRevisionReader } from './locks/newest-revision.ts';
 import { createRegistry } from './locks/registry.ts';
+import { createWaits } from './locks/wait.ts';
 import type { KeyPair } from './tls/issue.ts';
 
 export interface ServiceOptions {
@@ -34,33 +45,83 @@ export interface Service {
   close(): Promise<void>;
 }
 
+/** A scrape is not held up by an API server that does not answer; the other metrics are worth having then. */
+const SCRAPE_MS = 2_000;
+
 /**
  * Listens and watches. Resolves before the first list was applied; `/readyz` tells when it was.
  * @throws when a port is taken, or the kubeconfig names no cluster
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { config, tls, kubeConfig, clock, random, log } = options;
-  const { drivers } = config;
-  const connection = connect(kubeConfig, { now: clock.now });
-  const client = createKubernetesClient({ connection });
-
+  const { drivers, staleAfterSeconds } = config;
+  const connection = connect(kubeConfig, { clock });
+  const { date } = connection;
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
-  const reader = createRevisionReader(client);
+
+  /** What finds and clears locks, over connections of its own. */
+  function connectTo(pool: RequestPool) {
+    const requests = createRequests({ connection, pool });
+    const client = createKubernetesClient(requests);
+    const reader = createRevisionReader(client);
+    const finder = createLockFinder({ drivers, reader, suspects: registry.suspects, holders });
+    const clearer = createClearer({
+      finder,
+      reader,
+      records: createRecordStore(requests),
+      events: createEventRecorder(requests, date),
+      staleAfterSeconds,
+      now: date,
+      log,
+      onCleared: (request) => metrics.cleared(request),
+    });
+    return { client, reader, finder, clearer, reviews: createReviews(requests) };
+  }
+  // A deploy never waits behind a person's question.
+  const forDeploys = connectTo('requests');
+  const forPeople = connectTo('errands');
+  const waits = createWaits({ drivers, finder: forPeople.finder, watched: registry, clock });
+  const judgeNow = (lock: Lock) => judge(lock, staleAfterSeconds, date());
+
   const metrics = createMetrics({
     heldNow: () => gate.held(),
+    verdicts: async () => {
+      const locks = await forPeople.finder.list(undefined, AbortSignal.timeout(SCRAPE_MS));
+      return locks.map((lock) => judgeNow(lock).verdict);
+    },
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
   const gate = createGate({
     drivers,
-    reader,
+    reader: forDeploys.reader,
     watched: registry,
     holders,
+    clearer: forDeploys.clearer,
     limits: config,
+    policy: config,
     clock,
+    date,
     log,
     onLeave: metrics.held,
   });
+  const guard = createGuard({
+    drivers,
+    reader: forDeploys.reader,
+    holders,
+    whoAmI: forDeploys.reviews.whoAmI,
+    staleAfterSeconds,
+    date,
+    log,
+  });
+  const locks: Locks = {
+    list: forPeople.finder.list,
+    find: forPeople.finder.find,
+    wait: waits.wait,
+    clear: forPeople.clearer.clear,
+    judge: judgeNow,
+    waiting: ({ revision: { release } }) => gate.waiting(release) + waits.waitingFor(release),
+  };
 
   let closing = false;
   const readiness = {
@@ -69,11 +130,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       ...(registry.isComplete(drivers) ? [] : ['the pending releases have not been listed yet']),
     ],
   };
-  const app = buildApp({ tls, gate, readiness, metrics, log });
+  const app = buildApp({
+    tls,
+    gate,
+    guard,
+    rest: { locks, reviews: forPeople.reviews, clock },
+    readiness,
+    metrics,
+    log,
+    onClose: () => {
+      gate.close();
+      waits.close();
+    },
+  });
   const plain = buildPlainApp({ readiness, metrics, log });
 
   const watches = drivers.map((driver) =>
-    startListWatch({ client, ...followPending(driver, registry), clock, random, log }),
+    startListWatch({ client: forDeploys.client, ...followPending(driver, registry), clock, random, log }),
   );
 
   async function close(): Promise<void> {

@@ -19,6 +19,8 @@ const DEFAULTS = {
   retryAfterSeconds: 20,
   maxWaitSeconds: 300,
   maxHeld: 20,
+  staleAfterSeconds: 900,
+  autoClear: 'dead-holder',
   logLevel: 'info',
 };
 
@@ -65,12 +67,12 @@ t.test('given a good value, it is read', async (t) => {
     ['LOCKKEEPER_SERVICE_NAME', 'gate', {}],
     ['LOCKKEEPER_WEBHOOK_CONFIGURATION', 'lockkeeper.example.com', {}],
     ['POD_NAMESPACE', 'ci', {}],
-    ['LOCKKEEPER_STALE_AFTER_SECONDS', '1', {}],
-    ['LOCKKEEPER_STALE_AFTER_SECONDS', '31536000', {}],
+    ['LOCKKEEPER_STALE_AFTER_SECONDS', '1', { staleAfterSeconds: 1 }],
+    ['LOCKKEEPER_STALE_AFTER_SECONDS', '31536000', { staleAfterSeconds: 31_536_000 }],
     ...['off', 'dead-holder', 'expired'].map((value): [string, string, object] => [
       'LOCKKEEPER_AUTO_CLEAR',
       value,
-      {},
+      { autoClear: value },
     ]),
   ];
   for (const [name, value, expected] of rows) {

@@ -21,6 +21,19 @@ const EnvelopeSchema = Type.Object({
   }),
 });
 
+const RecordSchema = Type.Object({
+  type: Nullable(Type.String()),
+  metadata: Nullable(
+    Type.Object({
+      name: Nullable(Type.String()),
+      uid: Nullable(Type.String()),
+      labels: Nullable(Type.Record(Type.String(), Type.String())),
+      annotations: Nullable(Type.Record(Type.String(), Type.String())),
+    }),
+  ),
+  data: Type.Optional(Type.Unknown()),
+});
+
 /** What is read of a review of a Secret or a ConfigMap; Go writes null for what is empty. */
 const RecordRequestSchema = Type.Object({
   namespace: Nullable(Type.String()),
@@ -30,19 +43,8 @@ const RecordRequestSchema = Type.Object({
     username: Nullable(Type.String()),
     extra: Nullable(Type.Record(Type.String(), Type.Union([Type.Array(Type.String()), Type.Null()]))),
   }),
-  object: Nullable(
-    Type.Object({
-      type: Nullable(Type.String()),
-      metadata: Nullable(
-        Type.Object({
-          name: Nullable(Type.String()),
-          uid: Nullable(Type.String()),
-          labels: Nullable(Type.Record(Type.String(), Type.String())),
-        }),
-      ),
-      data: Type.Optional(Type.Unknown()),
-    }),
-  ),
+  object: Nullable(RecordSchema),
+  oldObject: Nullable(RecordSchema),
 });
 
 const envelope = Compile(EnvelopeSchema);
@@ -61,7 +63,8 @@ export interface Review {
   /** `type` of the object; only Secrets have one. */
   readonly type: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
-  /** The uid that the object will have once it is stored. */
+  readonly annotations: Readonly<Record<string, string>>;
+  /** The uid of the object; for a creation, the one that it will have once it is stored. */
   readonly objectUid: string;
   readonly dryRun: boolean;
   readonly client: Client;
@@ -103,7 +106,8 @@ function driverOf({ group, resource }: Envelope['request']['resource']): Driver 
 }
 
 function toReview(operation: string, driver: Driver | undefined, request: RecordRequest): Review {
-  const object = request.object ?? {};
+  // A deletion shows what is to be deleted.
+  const object = (operation === 'DELETE' ? request.oldObject : request.object) ?? {};
   return {
     operation,
     driver,
@@ -112,6 +116,7 @@ function toReview(operation: string, driver: Driver | undefined, request: Record
     name: object.metadata?.name || request.name || '',
     type: object.type ?? undefined,
     labels: object.metadata?.labels ?? {},
+    annotations: object.metadata?.annotations ?? {},
     objectUid: object.metadata?.uid ?? '',
     dryRun: request.dryRun ?? false,
     client: toClient(request.userInfo),

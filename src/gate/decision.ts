@@ -7,6 +7,8 @@
  *
  * Storage refuses a second R, but not an R that comes too late: another client may have made R, failed, and
  * pruned it with `--history-max` on its way to R + 1. So whatever is stored at R or above refuses R, too.
+ *
+ * A lock whose holder has been silent for too long gives way to a rollback, the remedy that Helm's users know.
  */
 import {
   type Driver,
@@ -19,8 +21,9 @@ import {
   type Release,
 } from '../helm/release.ts';
 import type { Denial, Review } from './admission-review.ts';
-import type { Client, Lock } from './lock.ts';
-import { lostTheRace, malformed, ungated } from './words.ts';
+import type { Client, Judgement, Lock } from './lock.ts';
+import { judge } from './verdict.ts';
+import { ALLOW_DELETE, lostTheRace, malformed, ungated } from './words.ts';
 
 /** The creation of a pending revision: what the gate is about. */
 export interface Deploy {
@@ -66,6 +69,37 @@ export function screen(review: Review, gated: readonly Driver[]): Screening {
   };
 }
 
+/** The deletion of a pending revision: what the guard is about. */
+export interface Deletion {
+  readonly release: Release;
+  readonly revision: number;
+  readonly uid: string;
+  readonly client: Client;
+}
+
+/**
+ * Kubernetes itself, when it deletes a namespace or what nobody owns any more: the controllers under their own
+ * names, or all of them under that of their manager (`--use-service-account-credentials=false`).
+ */
+const KUBERNETES = [
+  'system:serviceaccount:kube-system:namespace-controller',
+  'system:serviceaccount:kube-system:generic-garbage-collector',
+  'system:kube-controller-manager',
+];
+
+/** The deletion that the guard has to look at; undefined when it may pass without asking the cluster. */
+export function screenDeletion(review: Review, gated: readonly Driver[]): Deletion | undefined {
+  const { driver, labels, annotations, operation, client } = review;
+  const isAboutPending = operation === 'DELETE' && isHelmRecord(review) && isPending(labels.status);
+  if (!isAboutPending || driver === undefined || !gated.includes(driver)) return undefined;
+  if (ALLOW_DELETE in annotations || KUBERNETES.includes(client.user)) return undefined;
+  // Of a record that contradicts itself, nobody can say which release it locks.
+  const record = identify(review);
+  if (typeof record === 'string') return undefined;
+  const release = { driver, namespace: review.namespace, name: record.release };
+  return { release, revision: record.revision, uid: review.objectUid, client };
+}
+
 /** A Secret says so by its type; a ConfigMap has none, so its name and its owner must both say so. */
 function isHelmRecord({ driver, type, labels, name }: Review): boolean {
   return (driver === 'secrets' && type === RECORD_TYPE) || (labels.owner === 'helm' && isRecordName(name));
@@ -100,19 +134,37 @@ export interface ClusterFacts {
   readonly below: Lock | undefined;
 }
 
+/** What a deploy may clear that finds a lock in its way, with nobody asking: see `LOCKKEEPER_AUTO_CLEAR`. */
+export const AUTO_CLEAR = ['off', 'dead-holder', 'expired'] as const;
+export type AutoClear = (typeof AUTO_CLEAR)[number];
+
+export interface Policy {
+  readonly autoClear: AutoClear;
+  readonly staleAfterSeconds: number;
+}
+
 export type Decision =
   | { readonly kind: 'allow' }
   | { readonly kind: 'deny'; readonly denial: Denial }
-  | { readonly kind: 'hold'; readonly lock: Lock };
+  | { readonly kind: 'clear'; readonly lock: Lock; readonly judgement: Judgement }
+  | { readonly kind: 'hold'; readonly lock: Lock; readonly judgement: Judgement };
 
 /**
- * Rules 3, 4 and 7.
- * @param now milliseconds since 1970, for the words only
+ * Rules 3, 4, 5 and 7.
+ * @param now milliseconds since 1970, by the clock that stamps the records
  */
-export function decide(deploy: Deploy, { rival, below }: ClusterFacts, now: number): Decision {
+export function decide(
+  deploy: Deploy,
+  { rival, below }: ClusterFacts,
+  { autoClear, staleAfterSeconds }: Policy,
+  now: number,
+): Decision {
   if (rival !== undefined && rival.revision.uid !== deploy.uid) {
     return { kind: 'deny', denial: { code: 409, message: lostTheRace(rival, deploy.revision, now) } };
   }
   if (below === undefined || !isPending(below.revision.status)) return { kind: 'allow' };
-  return { kind: 'hold', lock: below };
+  const judgement = judge(below, staleAfterSeconds, now);
+  const isRemedy = deploy.status === 'pending-rollback' && autoClear !== 'off';
+  const mayClear = judgement.verdict === 'expired' && (isRemedy || autoClear === 'expired');
+  return { kind: mayClear ? 'clear' : 'hold', lock: below, judgement };
 }

@@ -6,15 +6,25 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import type { Driver, Revision } from '../helm/release.ts';
+import { type Driver, type Release, type Revision, releaseKey } from '../helm/release.ts';
 import type { Denial, Review, Verdict } from './admission-review.ts';
-import { type ClusterFacts, type Decision, type Deploy, decide, screen } from './decision.ts';
-import type { Lock } from './lock.ts';
+import type { Clearer } from './clearing.ts';
+import { type ClusterFacts, type Decision, type Deploy, decide, type Policy, screen } from './decision.ts';
+import type { Judgement, Lock } from './lock.ts';
 import { describe, describeLock } from './log-fields.ts';
 import { createPatience } from './patience.ts';
 import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import { createSleepers } from './sleepers.ts';
-import { locked, waitedTooLong, wouldWait } from './words.ts';
+import { judge } from './verdict.ts';
+import {
+  clearedOnTheWay,
+  type JudgedLock,
+  locked,
+  waitedTooLong,
+  who,
+  wouldClear,
+  wouldWait,
+} from './words.ts';
 
 export interface Limits {
   /** The longest wait inside one call. */
@@ -42,6 +52,8 @@ export interface Gate {
   review(review: Review, call: Call): Promise<Verdict>;
   /** How many calls are held. */
   held(): number;
+  /** How many of them wait for this release. */
+  waiting(release: Release): number;
   /** Sends every held call away now, and holds none from now on; what need not wait is still admitted. */
   close(): void;
 }
@@ -51,8 +63,12 @@ export interface GateOptions {
   readonly reader: Reader;
   readonly watched: Watched;
   readonly holders: KnownHolders;
+  readonly clearer: Clearer;
   readonly limits: Limits;
+  readonly policy: Policy;
   readonly clock: Clock;
+  /** Milliseconds since 1970, by the clock that stamps the records. */
+  readonly date: () => number;
   readonly log: Logger;
   /** Told of each held call when it leaves. */
   readonly onLeave: (heldSeconds: number) => void;
@@ -80,11 +96,11 @@ const ARRIVAL_MS = 1_000;
 const LATE_MS = 60_000;
 
 export function createGate(options: GateOptions): Gate {
-  const { drivers, reader, watched, holders, limits, clock, log, onLeave } = options;
+  const { drivers, reader, watched, holders, clearer, limits, policy, clock, date, log, onLeave } = options;
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
   const sleepers = createSleepers(clock);
-  let held = 0;
+  const seated = new Set<Visit>();
 
   function admit(deploy: Deploy, call: Call): Promise<Verdict> {
     const visit = newVisit(deploy, call);
@@ -102,7 +118,7 @@ export function createGate(options: GateOptions): Gate {
         cancelDeadline();
         call.signal.removeEventListener('abort', hangUp);
         if (visit.heldSince === undefined) return;
-        held -= 1;
+        seated.delete(visit);
         onLeave((clock.now() - visit.heldSince) / 1000);
       });
   }
@@ -128,8 +144,10 @@ export function createGate(options: GateOptions): Gate {
       holdUntil: start + Math.max(0, Math.min(holdMs, patienceMs - ANSWER_EARLY_MS)),
       reads: new AbortController(),
       giveUpAt: undefined,
-      lock: undefined,
+      judged: undefined,
       heldSince: undefined,
+      warnings: [],
+      keep: undefined,
     };
   }
 
@@ -142,12 +160,46 @@ export function createGate(options: GateOptions): Gate {
       case 'allow':
         // What was read may be older than what has happened since.
         return change.hasHappened() ? undefined : enter(visit, change.happened);
+      case 'clear':
+        if (sight.lock.revision.uid !== visit.keep) return clear(visit, sight);
+        return hold(visit, sight, change.happened, Number.POSITIVE_INFINITY);
       case 'hold':
-        visit.lock = sight.lock;
-        return hold(visit, sight.lock, change.happened, Number.POSITIVE_INFINITY);
+        return hold(visit, sight, change.happened, staleAt(sight.judgement));
       case 'blind':
-        return hold(visit, sight.lock, change.happened, clock.now() + LOOK_AGAIN_MS);
+        return hold(visit, sight.judged, change.happened, clock.now() + LOOK_AGAIN_MS);
     }
+  }
+
+  /** Nobody writes when a lock expires: whoever may then pass has to look for themselves. */
+  function staleAt({ staleInSeconds }: Judgement): number {
+    return staleInSeconds === 0 ? Number.POSITIVE_INFINITY : clock.now() + staleInSeconds * 1000;
+  }
+
+  /** Ends a stale lock, and looks again: the next decision rests on a read, not on what was done here. */
+  async function clear(visit: Visit, { lock, judgement }: JudgedLock): Promise<Verdict | undefined> {
+    const { deploy, reads } = visit;
+    if (deploy.dryRun) return allow({ ...visit, warnings: [wouldClear(lock, judgement)] });
+    const { release, uid, number: revision } = lock.revision;
+    const by = who(deploy.client);
+    const request = { target: release, strategy: 'mark-failed', trigger: 'deploy', force: false } as const;
+    try {
+      const outcome = await clearer.clear({ ...request, revision, uid, by }, reads.signal);
+      if (outcome.kind === 'cleared') visit.warnings.push(clearedOnTheWay(lock, judgement));
+      if (outcome.kind !== 'unreadable') return undefined;
+      visit.keep = uid;
+      log.error(
+        { ...describe(deploy), ...describeLock(lock), reason: outcome.words },
+        'the lock cannot be cleared',
+      );
+    } catch (error) {
+      reads.signal.throwIfAborted();
+      visit.keep = uid;
+      log.error(
+        { ...describe(deploy), ...describeLock(lock), reason: String(error) },
+        'the lock cannot be cleared',
+      );
+    }
+    return undefined;
   }
 
   /** Allows, once no deploy of the release is on its way that was admitted before. */
@@ -162,17 +214,17 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** A read that fails while a lock is known is no reason to give up the wait, nor to let the deploy pass. */
-  async function look(visit: Visit): Promise<Decision | { kind: 'blind'; lock: Lock }> {
-    const { deploy, lock } = visit;
+  async function look(visit: Visit): Promise<Decision | { kind: 'blind'; judged: JudgedLock }> {
+    const { deploy, judged } = visit;
     try {
-      return decide(deploy, await read(visit), clock.date());
+      return decide(deploy, await read(visit), policy, date());
     } catch (error) {
-      if (lock === undefined || visit.call.signal.aborted) throw error;
+      if (judged === undefined || visit.call.signal.aborted) throw error;
       log.warn(
         { ...describe(deploy), reason: String(error) },
         'the lock could not be read again, still waiting',
       );
-      return { kind: 'blind', lock };
+      return { kind: 'blind', judged };
     }
   }
 
@@ -195,39 +247,41 @@ export function createGate(options: GateOptions): Gate {
   /** Waits until the lock changes, or until it is time to look again or to answer. */
   async function hold(
     visit: Visit,
-    lock: Lock,
+    judged: JudgedLock,
     change: Promise<void>,
     lookAgainAt: number,
   ): Promise<Verdict | undefined> {
     const { deploy, call, holdUntil } = visit;
-    if (deploy.dryRun) return refuse(visit, { code: 409, message: wouldWait(lock, clock.date()) });
+    if (deploy.dryRun) return refuse(visit, { code: 409, message: wouldWait(judged, date()) });
+    visit.judged = judged;
 
     visit.giveUpAt ??= patience.wait(deploy, visit.start) + limits.maxWaitSeconds * 1000;
     const { giveUpAt } = visit;
     const answerAt = Math.min(holdUntil, giveUpAt);
-    const noSeat = visit.heldSince === undefined && held >= limits.maxHeld;
+    const noSeat = visit.heldSince === undefined && seated.size >= limits.maxHeld;
     if (sleepers.isClosed() || noSeat || answerAt <= clock.now())
-      return sendAway(visit, lock, clock.now() >= giveUpAt);
+      return sendAway(visit, judged, clock.now() >= giveUpAt);
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
-      held += 1;
+      seated.add(visit);
       const waiting = watched.waiting(deploy.release);
-      log.info({ ...describe(deploy), ...describeLock(lock), waiting, held }, 'held');
+      log.info({ ...describe(deploy), ...describeLock(judged.lock), waiting, held: seated.size }, 'held');
     }
     const awakening = await sleepers.sleep(change, Math.min(answerAt, lookAgainAt), call.signal);
     // Whoever comes back will look again; whoever is told to give up deserves a last look now.
     const timeToGo = awakening === 'timeout' && lookAgainAt >= answerAt && answerAt < giveUpAt;
-    return awakening === 'closed' || timeToGo ? sendAway(visit, lock, false) : undefined;
+    return awakening === 'closed' || timeToGo ? sendAway(visit, judged, false) : undefined;
   }
 
-  function sendAway(visit: Visit, lock: Lock, forGood: boolean): Verdict {
-    const now = clock.date();
+  function sendAway(visit: Visit, { lock }: JudgedLock, forGood: boolean): Verdict {
+    const now = date();
+    const judged = { lock, judgement: judge(lock, policy.staleAfterSeconds, now) };
     if (forGood) {
       patience.end(visit.deploy);
-      return refuse(visit, { code: 409, message: waitedTooLong(lock, limits.maxWaitSeconds, now) });
+      return refuse(visit, { code: 409, message: waitedTooLong(judged, limits.maxWaitSeconds, now) });
     }
     const retryAfterSeconds = sleepers.isClosed() ? RETRY_ELSEWHERE_SECONDS : limits.retryAfterSeconds;
-    return refuse(visit, { code: 429, message: locked(lock, now), retryAfterSeconds });
+    return refuse(visit, { code: 429, message: locked(judged, now), retryAfterSeconds });
   }
 
   function refuse(visit: Visit, denial: Denial): Verdict {
@@ -246,7 +300,7 @@ export function createGate(options: GateOptions): Gate {
       const waitedMs = Math.round(clock.now() - waitedSince);
       log.info({ ...describe(deploy), ...elapsed(visit), waitedMs }, 'admitted after a wait');
     }
-    return { allowed: true, warnings: [] };
+    return { allowed: true, warnings: visit.warnings };
   }
 
   function elapsed({ start }: Visit): { elapsedMs: number } {
@@ -266,7 +320,11 @@ export function createGate(options: GateOptions): Gate {
           return admit(screening.deploy, call);
       }
     },
-    held: () => held,
+    held: () => seated.size,
+    waiting: (release) => {
+      const key = releaseKey(release);
+      return [...seated].filter((visit) => releaseKey(visit.deploy.release) === key).length;
+    },
     close: sleepers.close,
   };
 }
@@ -284,7 +342,11 @@ interface Visit {
   /** When the client has waited long enough, over all its calls; known once it had to wait. */
   giveUpAt: number | undefined;
   /** The lock that it was last seen waiting for. */
-  lock: Lock | undefined;
+  judged: JudgedLock | undefined;
   /** Since when it counts among the held calls. */
   heldSince: number | undefined;
+  /** For the client, with the final answer. */
+  readonly warnings: string[];
+  /** The uid of a stale lock that could not be cleared. */
+  keep: string | undefined;
 }

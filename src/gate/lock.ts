@@ -18,3 +18,12 @@ export interface Lock {
   readonly revision: Revision;
   readonly holder: Client | undefined;
 }
+
+/** Whether the holder of a lock may still be at work. `expired` is an opinion, not a proof: it may only be slow. */
+export interface Judgement {
+  readonly verdict: 'live' | 'expired';
+  /** What the verdict rests on, for a person. */
+  readonly reason: string;
+  /** When a live lock will have expired, if nothing is written; 0 for one that has. */
+  readonly staleInSeconds: number;
+}

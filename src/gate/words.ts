@@ -3,7 +3,7 @@
  * how long and who made it, what was not changed, and the exact next command.
  */
 import { type Driver, isPending, recordName } from '../helm/release.ts';
-import type { Client, Lock } from './lock.ts';
+import type { Client, Judgement, Lock } from './lock.ts';
 
 /** Rule 2. */
 export function malformed(name: string, problem: string): string {
@@ -33,41 +33,78 @@ export function lostTheRace(rival: Lock, revision: number, now: number): string 
  * Rule 7, when the client is to come back by itself. Helm prints this only once it has no attempts left
  * (it sends a request 11 times), so the text must be true for both readers: a log and a person.
  */
-export function locked(lock: Lock, now: number): string {
+export function locked({ lock, judgement }: JudgedLock, now: number): string {
   return [
     lockedBy(lock, now),
     'It will be retried automatically; if this is the last line you see, the retries are used up.',
-    wayOut(lock),
+    wayOut(lock, judgement),
   ].join(' ');
 }
 
 /** Rule 7, at the end of `waitedSeconds`. */
-export function waitedTooLong(lock: Lock, waitedSeconds: number, now: number): string {
+export function waitedTooLong({ lock, judgement }: JudgedLock, waitedSeconds: number, now: number): string {
   return [
     lockedBy(lock, now),
     `Yours waited for ${duration(waitedSeconds)}, which is as long as lockkeeper lets a deploy wait.`,
-    wayOut(lock),
+    wayOut(lock, judgement),
   ].join(' ');
 }
 
 /** Rule 7 for a dry run, which must not wait. */
-export function wouldWait(lock: Lock, now: number): string {
-  return [lockedBy(lock, now), 'This was a dry run: a real deploy would wait for it now.', wayOut(lock)].join(
-    ' ',
-  );
+export function wouldWait({ lock, judgement }: JudgedLock, now: number): string {
+  return [
+    lockedBy(lock, now),
+    'This was a dry run: a real deploy would wait for it now.',
+    wayOut(lock, judgement),
+  ].join(' ');
 }
+
+/** Rule 5: what a deploy reads that got past a stale lock. */
+export function clearedOnTheWay(lock: Lock, { reason }: Judgement): string {
+  const { number, status } = lock.revision;
+  return `lockkeeper marked revision ${number} of ${named(lock)} as failed, which was ${status}: ${reason}`;
+}
+
+/** Rule 5 for a dry run, which changes nothing. */
+export function wouldClear(lock: Lock, { reason }: Judgement): string {
+  const { number, status } = lock.revision;
+  return `lockkeeper would mark revision ${number} of ${named(lock)} as failed, which is ${status}: ${reason}`;
+}
+
+/** The guard: the record of a live lock is to be deleted. */
+export function guarded({ lock, judgement }: JudgedLock, now: number): string {
+  return [
+    `release ${named(lock)}: revision ${described(lock, now)} is being deployed.`,
+    'Without its record, another deploy could run beside it. Nothing was deleted.',
+    wayOut(lock, judgement),
+  ].join(' ');
+}
+
+export interface JudgedLock {
+  readonly lock: Lock;
+  readonly judgement: Judgement;
+}
+
+/** On the record of a live lock, it says that the record may be deleted all the same. */
+export const ALLOW_DELETE = 'lockkeeper.dev/allow-delete';
 
 function lockedBy(lock: Lock, now: number): string {
   return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
 }
 
-function wayOut(lock: Lock): string {
+function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): string {
   const { release, number } = lock.revision;
   const kind = release.driver === 'secrets' ? 'secret' : 'configmap';
+  const record = `${kind} ${recordName(release.name, number)} -n ${release.namespace}`;
+  const see = `To see the lock: ${historyCommand(lock)}.`;
+  const end = `end it with: kubectl delete ${record}`;
+  if (verdict === 'expired') return `${see} It is stale (${reason}): ${end}`;
   return [
-    `To see the lock: ${historyCommand(lock)}`,
-    `If the client that holds it is dead, end it with: kubectl delete ${kind} ${recordName(release.name, number)} -n ${release.namespace}`,
-  ].join('. ');
+    see,
+    `If the client that holds it is dead, ${end}.`,
+    `While the lock is live (for ${duration(staleInSeconds)} more, unless it is written again), that needs a mark first:`,
+    `kubectl annotate ${record} ${ALLOW_DELETE}=true`,
+  ].join(' ');
 }
 
 function historyCommand({ revision: { release } }: Lock): string {

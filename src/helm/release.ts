@@ -36,8 +36,12 @@ export interface Revision {
   /** Helm's status, such as `deployed`; the empty string when the label is missing. */
   readonly status: string;
   readonly uid: string;
-  /** When the API server stored it, in milliseconds since 1970. */
+  /** Of the stored object; the empty string when unknown. Two reads that agree in it saw the same bytes. */
+  readonly resourceVersion: string;
+  /** When the API server stored it, in milliseconds since 1970 by the API server's clock. */
   readonly createdAt: number;
+  /** When its payload was last written, by the same clock; at the earliest when it was stored. */
+  readonly lastWriteAt: number;
 }
 
 /** The part of Kubernetes' ObjectMeta that a revision is read from. */
@@ -48,6 +52,14 @@ export interface RecordMetadata {
   readonly creationTimestamp?: string;
   readonly resourceVersion?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly managedFields?: readonly ManagedFields[];
+}
+
+/** One writer, and when it last changed what it owns, as the API server keeps it. */
+export interface ManagedFields {
+  readonly time?: string;
+  readonly fieldsV1?: Readonly<Record<string, unknown>>;
 }
 
 export function isPending(status: string | undefined): status is PendingStatus {
@@ -63,9 +75,19 @@ export function isRecordName(name: string): boolean {
   return name.startsWith(RECORD_PREFIX);
 }
 
-/** Selects all revisions of one release. */
-export function releaseSelector(release: string): string {
-  return `owner=helm,name=${release}`;
+/** Selects all revisions of some releases. */
+export function releasesSelector(releases: readonly string[]): string {
+  return releases.length === 1
+    ? `owner=helm,name=${releases[0]}`
+    : `owner=helm,name in (${releases.join(',')})`;
+}
+
+/** Kubernetes' limit for a label's value; a release's name is one (and Helm itself takes 53 characters at most). */
+const MAX_LABEL_LENGTH = 63;
+
+/** Whether a release of this name can be selected: a record's name alone may claim anything. */
+export function isSelectable(release: string): boolean {
+  return release.length <= MAX_LABEL_LENGTH && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(release);
 }
 
 /** A text that is the same for the same release only; for maps. */
@@ -104,6 +126,18 @@ export function readRevision(driver: Driver, metadata: RecordMetadata): Revision
     number: parsed.revision,
     status: metadata.labels?.status ?? '',
     uid: metadata.uid ?? '',
-    createdAt: Date.parse(metadata.creationTimestamp ?? '') || 0,
+    resourceVersion: metadata.resourceVersion ?? '',
+    createdAt: timeOf(metadata.creationTimestamp),
+    lastWriteAt: Math.max(timeOf(metadata.creationTimestamp), ...payloadWrites(metadata)),
   };
+}
+
+/** Helm writes whole records; who only labels or annotates one does not own its data, and is no sign of Helm. */
+function payloadWrites({ managedFields = [] }: RecordMetadata): number[] {
+  return managedFields.filter(({ fieldsV1 = {} }) => 'f:data' in fieldsV1).map(({ time }) => timeOf(time));
+}
+
+/** Milliseconds since 1970; 0 for what is no time. */
+function timeOf(text: string | undefined): number {
+  return Date.parse(text ?? '') || 0;
 }

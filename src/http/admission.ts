@@ -1,7 +1,9 @@
-/** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate. */
+/** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate, and of deletions by the guard. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { parseAdmissionReview, toAdmissionReview, type Verdict } from '../gate/admission-review.ts';
+import type { Guard } from '../gate/guard.ts';
 import type { Gate } from '../gate/hold.ts';
+import { hangUpSignal } from './hang-up.ts';
 import type { Decision, Metrics } from './metrics.ts';
 import { sendProblem } from './problem.ts';
 
@@ -11,7 +13,13 @@ import { sendProblem } from './problem.ts';
  */
 const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
 
-export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>, metrics: Metrics): void {
+export interface AdmissionOptions {
+  readonly gate: Pick<Gate, 'review'>;
+  readonly guard: Guard;
+  readonly metrics: Pick<Metrics, 'admission'>;
+}
+
+export function useAdmission(app: FastifyInstance, { gate, guard, metrics }: AdmissionOptions): void {
   app.post<{ Querystring: { timeout?: unknown } }>(
     '/admission',
     { bodyLimit: BODY_LIMIT_BYTES },
@@ -28,7 +36,8 @@ export function useAdmission(app: FastifyInstance, gate: Pick<Gate, 'review'>, m
         metrics.admission(body.review.operation, decision, reply.elapsedTime / 1000);
       try {
         const timeoutMs = parseDuration(request.query.timeout);
-        const verdict = await gate.review(body.review, { signal, timeoutMs });
+        const judge = body.review.operation === 'DELETE' ? guard : gate;
+        const verdict = await judge.review(body.review, { signal, timeoutMs });
         count(decisionOf(verdict));
         return toAdmissionReview(body.uid, verdict);
       } catch (error) {
@@ -48,15 +57,6 @@ function refuseUnreadable(reply: FastifyReply, uid: string | undefined, problem:
 
 function decisionOf(verdict: Verdict): Decision {
   return verdict.allowed ? 'allowed' : `denied-${verdict.denial.code}`;
-}
-
-/** Aborted when the connection is lost before the answer was sent. */
-function hangUpSignal(reply: FastifyReply): AbortSignal {
-  const hangUp = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) hangUp.abort(new Error('the caller hung up'));
-  });
-  return hangUp.signal;
 }
 
 const MILLISECONDS = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const;

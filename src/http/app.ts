@@ -1,16 +1,22 @@
 /** The HTTP side, built from what it is given; it listens nowhere by itself. */
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Guard } from '../gate/guard.ts';
 import type { Gate } from '../gate/hold.ts';
 import { useAdmission } from './admission.ts';
 import { trackConnections } from './connections.ts';
 import { type Readiness, useHealth } from './health.ts';
 import { type Metrics, useMetrics } from './metrics.ts';
 import { useProblems } from './problem.ts';
+import { type RestOptions, rest } from './rest.ts';
 
 export interface AppOptions {
   /** PEM. */
   readonly tls: { readonly certificate: string; readonly privateKey: string };
-  readonly gate: Gate;
+  readonly gate: Pick<Gate, 'review'>;
+  readonly guard: Guard;
+  readonly rest: RestOptions;
+  /** Called before the last requests are waited for: whoever waits is to be answered now. */
+  readonly onClose: () => void;
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
@@ -22,8 +28,9 @@ const KEEP_ALIVE_MS = 120_000;
 /** After this, a request that is still being received or decided holds up the shutdown no longer. */
 const CLOSE_MS = 5_000;
 
-/** HTTPS: the webhook and the probes. Closing it sends every held call away first, then waits for all answers. */
-export function buildApp({ tls, gate, readiness, metrics, log }: AppOptions): FastifyInstance {
+/** HTTPS: the webhook, the REST endpoints and the probes. Closing it waits for all answers. */
+export function buildApp(options: AppOptions): FastifyInstance {
+  const { tls, gate, guard, readiness, metrics, log, onClose } = options;
   const app: FastifyInstance = fastify({
     ...common(log),
     https: { cert: tls.certificate, key: tls.privateKey },
@@ -34,7 +41,7 @@ export function buildApp({ tls, gate, readiness, metrics, log }: AppOptions): Fa
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
-    gate.close();
+    onClose();
     connections.endUnused();
     setTimeout(connections.endAll, CLOSE_MS).unref();
   });
@@ -44,7 +51,8 @@ export function buildApp({ tls, gate, readiness, metrics, log }: AppOptions): Fa
   });
   useProblems(app);
   useHealth(app, readiness);
-  useAdmission(app, gate, metrics);
+  useAdmission(app, { gate, guard, metrics });
+  app.register(rest(options.rest));
   return app;
 }
 

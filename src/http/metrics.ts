@@ -1,12 +1,15 @@
 /** `GET /metrics`, for Prometheus. The names are a contract: dashboards and alerts are built on them. */
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Judgement } from '../gate/lock.ts';
 
 export interface Metrics {
   /** A review was answered, or could not be. `seconds` counts from the end of its body. */
   admission(operation: string, decision: Decision, seconds: number): void;
   /** A call left the gate after it was held. */
   held(seconds: number): void;
+  /** A lock was cleared. */
+  cleared(how: { readonly strategy: string; readonly trigger: string }): void;
   /** All of it, as text for Prometheus. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -17,6 +20,8 @@ export type Decision = 'allowed' | 'denied-400' | 'denied-409' | 'denied-429' | 
 export interface MetricsSources {
   /** Calls in the gate now. */
   readonly heldNow: () => number;
+  /** The verdict on each lock of the cluster; rejects when it cannot be read. */
+  readonly verdicts: () => Promise<readonly Judgement['verdict'][]>;
   /** When each watch last heard of the API server, in milliseconds since 1970; undefined if it never did. */
   readonly lastEvents: () => readonly { readonly resource: string; readonly at: number | undefined }[];
 }
@@ -25,10 +30,12 @@ export interface MetricsSources {
 const ADMISSION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const HOLD_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 20, 30];
 
+const VERDICTS = ['live', 'expired'] as const satisfies readonly Judgement['verdict'][];
+
 /** A review is not to be trusted: whatever else it calls its operation makes no new time series. */
 const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];
 
-export function createMetrics({ heldNow, lastEvents }: MetricsSources): Metrics {
+export function createMetrics({ heldNow, verdicts, lastEvents }: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -59,6 +66,25 @@ export function createMetrics({ heldNow, lastEvents }: MetricsSources): Metrics 
       this.set(heldNow());
     },
   });
+  const cleared = new Counter({
+    name: 'lockkeeper_locks_cleared_total',
+    help: 'Locks that were cleared, by how and by what asked for it.',
+    labelNames: ['strategy', 'trigger'],
+    registers,
+  });
+  new Gauge({
+    name: 'lockkeeper_locks',
+    help: 'Releases that are locked now, by the verdict on their locks. Left out when the cluster cannot be read.',
+    labelNames: ['verdict'],
+    registers,
+    async collect() {
+      this.reset();
+      const found = await verdicts().catch(() => undefined);
+      if (found === undefined) return;
+      for (const verdict of VERDICTS)
+        this.set({ verdict }, found.filter((other) => other === verdict).length);
+    },
+  });
   new Gauge({
     name: 'lockkeeper_watch_last_event_timestamp_seconds',
     help: 'When a watch last heard of the API server, in seconds since 1970. Bookmarks come about every minute.',
@@ -75,6 +101,7 @@ export function createMetrics({ heldNow, lastEvents }: MetricsSources): Metrics 
       duration.observe(seconds);
     },
     held: (seconds) => holds.observe(seconds),
+    cleared: ({ strategy, trigger }) => cleared.inc({ strategy, trigger }),
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };

@@ -5,10 +5,15 @@
  */
 import type { Cluster, KubeConfig } from '@kubernetes/client-node';
 import { Agent, type Dispatcher } from 'undici';
+import type { Clock } from '../clock.ts';
 
 export interface Connection {
   /** Such as `https://10.96.0.1:443`, without a slash at the end. */
   readonly server: string;
+  /** Takes the `Date` header of an answer. */
+  sawDate(header: string): void;
+  /** Milliseconds since 1970 by the API server's clock, as far as it was heard; else by this machine's. */
+  date(): number;
   /**
    * What is needed to send a request now. Credentials are at most {@link CREDENTIALS_MS} old.
    * Rejects when they cannot be had in {@link CREDENTIALS_TIMEOUT_MS}, or when the signal is aborted.
@@ -17,24 +22,31 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-export interface Access {
-  /** For short requests, over at most {@link REQUEST_CONNECTIONS} connections. */
+/** Connections that do not wait for each other. */
+interface Pools {
+  /** For the reads that deploys wait for, over at most {@link REQUEST_CONNECTIONS} connections. */
   readonly requests: Dispatcher;
+  /** For what people and pipelines ask for, over as many. */
+  readonly errands: Dispatcher;
   /** For watches, each of which keeps a connection to itself. */
   readonly watches: Dispatcher;
+}
+
+export type Pool = keyof Pools;
+
+export interface Access extends Pools {
   /** The headers that log in. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
 export interface ConnectOptions {
-  /** Milliseconds. */
-  readonly now: () => number;
+  readonly clock: Pick<Clock, 'now' | 'date'>;
   /** A watch that is silent for this long is taken for dead. */
   readonly watchSilenceMs?: number;
   readonly credentialsTimeoutMs?: number;
 }
 
-/** With one watch for each of the two drivers, a replica has at most 4 connections to the API server. */
+/** With one watch for each of the two drivers, a replica has at most 6 connections to the API server. */
 const REQUEST_CONNECTIONS = 2;
 
 /** A token file changes once an hour or so, and the old token stays good for as long again. */
@@ -64,18 +76,20 @@ export function clusterOf(kubeConfig: KubeConfig): Cluster {
 
 /** Connects nowhere until it is asked to. @throws as {@link clusterOf} */
 export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connection {
-  const { now, watchSilenceMs = WATCH_SILENCE_MS, credentialsTimeoutMs = CREDENTIALS_TIMEOUT_MS } = options;
+  const { clock, watchSilenceMs = WATCH_SILENCE_MS, credentialsTimeoutMs = CREDENTIALS_TIMEOUT_MS } = options;
   const { server } = clusterOf(kubeConfig);
   let current: { access: Access; identity: string; at: number } | undefined;
   let refreshing: Promise<Access> | undefined;
+  let dateOffset = clock.date() - clock.now();
 
-  function open(login: LoginOptions): Omit<Access, 'headers'> {
+  function open(login: LoginOptions): Pools {
     const { ca, cert, key, rejectUnauthorized, servername } = login;
     const tls = definedOnly({ ca, cert, key, rejectUnauthorized, servername, timeout: CONNECT_TIMEOUT_MS });
     // HTTP/1.1, so that a connection that is lost takes one request or one watch with it.
     const shared = { allowH2: false, connect: tls };
     return {
       requests: new Agent({ ...shared, connections: REQUEST_CONNECTIONS }),
+      errands: new Agent({ ...shared, connections: REQUEST_CONNECTIONS }),
       watches: new Agent({ ...shared, headersTimeout: WATCH_ANSWER_MS, bodyTimeout: watchSilenceMs }),
     };
   }
@@ -88,16 +102,17 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
     const identity = JSON.stringify([ca, cert, key].map(String));
     const renewed = current === undefined || current.identity !== identity;
     if (renewed) void current?.access.requests.close();
+    if (renewed) void current?.access.errands.close();
     const dispatchers = current === undefined || renewed ? open(login) : current.access;
     const access = { ...dispatchers, headers: loginHeaders(login) };
-    current = { access, identity, at: now() };
+    current = { access, identity, at: clock.now() };
     return access;
   }
 
   return {
     server: server.replace(/\/+$/, ''),
     async access(signal) {
-      if (current !== undefined && now() - current.at <= CREDENTIALS_MS) return current.access;
+      if (current !== undefined && clock.now() - current.at <= CREDENTIALS_MS) return current.access;
       // One log-in for everybody who waits, and nobody waits longer than they want.
       refreshing ??= refresh().finally(() => {
         refreshing = undefined;
@@ -105,8 +120,15 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
       const timeout = AbortSignal.timeout(credentialsTimeoutMs);
       return Promise.race([refreshing, aborted(AbortSignal.any([signal, timeout]))]);
     },
+    sawDate(header) {
+      const date = Date.parse(header);
+      if (!Number.isNaN(date)) dateOffset = date - clock.now();
+    },
+    date: () => clock.now() + dateOffset,
     async close() {
-      await Promise.all([current?.access.requests.destroy(), current?.access.watches.destroy()]);
+      if (current === undefined) return;
+      const { requests, errands, watches } = current.access;
+      await Promise.all([requests, errands, watches].map((pool) => pool.destroy()));
     },
   };
 }

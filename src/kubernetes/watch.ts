@@ -5,7 +5,8 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Driver, RecordMetadata } from '../helm/release.ts';
-import { type KubernetesClient, KubernetesError } from './client.ts';
+import type { KubernetesClient } from './client.ts';
+import { KubernetesError } from './requests.ts';
 
 export interface ListWatchOptions {
   readonly client: KubernetesClient;

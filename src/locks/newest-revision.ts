@@ -1,20 +1,49 @@
 /** Live reads of a release's revisions, by metadata only. */
 import type { Reader } from '../gate/ports.ts';
-import { type Release, type Revision, readRevision, recordName, releaseSelector } from '../helm/release.ts';
+import {
+  type Driver,
+  type Release,
+  type Revision,
+  readRevision,
+  recordName,
+  releasesSelector,
+} from '../helm/release.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
+import type { NewestReader } from './find.ts';
 
-export function createRevisionReader(client: KubernetesClient): Reader {
-  async function all({ driver, namespace, name }: Release, signal: AbortSignal): Promise<Revision[]> {
-    const list = await client.list(driver, { namespace, labelSelector: releaseSelector(name) }, signal);
-    return list.items
+export type RevisionReader = Reader & NewestReader;
+
+export function createRevisionReader(client: KubernetesClient): RevisionReader {
+  /** All revisions of these releases of one namespace, newest first. */
+  async function list(
+    driver: Driver,
+    namespace: string,
+    names: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Revision[]> {
+    const { items } = await client.list(
+      driver,
+      { namespace, labelSelector: releasesSelector(names) },
+      signal,
+    );
+    return items
       .map((metadata) => readRevision(driver, metadata))
       .filter((found) => found !== undefined)
-      .filter((found) => found.release.name === name)
+      .filter((found) => names.includes(found.release.name))
       .toSorted((a, b) => b.number - a.number);
+  }
+
+  async function all({ driver, namespace, name }: Release, signal: AbortSignal): Promise<Revision[]> {
+    return list(driver, namespace, [name], signal);
   }
 
   return {
     all,
+    async newest(driver, namespace, names, signal) {
+      const revisions = await list(driver, namespace, names, signal);
+      const newest = new Map(revisions.toReversed().map((revision) => [revision.release.name, revision]));
+      return [...newest.values()];
+    },
     /** Helm numbers by one, so one read by name answers; only a gap in the history costs a list. */
     async newestBelow(release, number, signal) {
       const { driver, namespace, name } = release;

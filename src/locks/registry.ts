@@ -17,6 +17,8 @@ export interface Registry extends Watched {
   remove(revision: Revision): void;
   /** Whether the record with this uid was last seen pending. */
   hasRecord(uid: string): boolean;
+  /** The releases that have a pending revision, which may be shadowed: each once. */
+  suspects(): readonly Release[];
   /** Whether each of the drivers had its first list. */
   isComplete(drivers: readonly Driver[]): boolean;
 }
@@ -75,6 +77,9 @@ export function createRegistry(onAppeared: (uid: string) => void): Registry {
       };
     },
     waiting: (release) => [...waiters].map((waiter) => waiter.release).filter(isSame(release)).length,
+    suspects: () => [
+      ...new Map([...pending.values()].map(({ release }) => [releaseKey(release), release])).values(),
+    ],
     isComplete: (drivers) => drivers.every((driver) => listed.has(driver)),
   };
 }

@@ -57,10 +57,20 @@ function labelled(labels: object): object {
   return review;
 }
 
-t.test('a DELETE has no object, and is a review like any other', async (t) => {
-  const review = reviewOf(fixture('helm4.1.4-uninstall-delete-none'));
-  t.match(review, { operation: 'DELETE', labels: {}, objectUid: '', type: undefined });
-  t.equal(review.payload(), '');
+t.test('a DELETE shows what is to be deleted', async (t) => {
+  t.match(reviewOf(fixture('helm4.1.4-uninstall-delete-none')), {
+    operation: 'DELETE',
+    name: /^sh\.helm\.release\.v1\./,
+    labels: { owner: 'helm' },
+    objectUid: '264115a8-96ee-416c-ae80-cb25ef848f4f',
+    type: 'helm.sh/release.v1',
+    annotations: {},
+  });
+  // When a collection is deleted, the API server names none of its objects.
+  const unnamed = fixture('helm4.1.4-uninstall-delete-none');
+  const { name } = unnamed.request;
+  unnamed.request.name = '';
+  t.equal(reviewOf(unnamed).name, name);
 });
 
 t.test('who sent it', async (t) => {

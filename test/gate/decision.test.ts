@@ -1,12 +1,15 @@
 /** Design §4.1, row by row. */
 import t from 'tap';
 import { type ParsedBody, parseAdmissionReview, type Review } from '../../src/gate/admission-review.ts';
-import { type ClusterFacts, type Deploy, decide, screen } from '../../src/gate/decision.ts';
+import { type ClusterFacts, type Deploy, decide, type Policy, screen } from '../../src/gate/decision.ts';
 import type { Lock } from '../../src/gate/lock.ts';
 import { DRIVERS } from '../../src/helm/release.ts';
 import { deployReview, fixture, fixtureNames, type WireReview } from '../fixtures/reviews.ts';
+import { revision } from '../support/revisions.ts';
 
 const NOW = Date.parse('2026-11-22T13:00:00Z');
+
+const POLICY: Policy = { autoClear: 'dead-holder', staleAfterSeconds: 900 };
 
 function reviewOf(wire: unknown): Review {
   const parsed: ParsedBody = parseAdmissionReview(wire);
@@ -22,13 +25,10 @@ function deployOf(wire: WireReview): Deploy {
 
 function lock(number: number, status: string, options: Partial<Lock & { uid: string }> = {}): Lock {
   return {
-    revision: {
-      release: { driver: 'secrets', namespace: 'prod', name: 'api' },
-      number,
-      status,
-      uid: options.uid ?? `uid-of-${number}`,
+    revision: revision(number, status, {
       createdAt: NOW - 42_000,
-    },
+      ...(options.uid !== undefined && { uid: options.uid }),
+    }),
     holder: 'holder' in options ? options.holder : { user: 'alice', pod: undefined },
   };
 }
@@ -182,7 +182,7 @@ t.test('rules 3, 4 and 7', async (t) => {
     ],
   ];
   for (const [rule, given, facts, expected] of rows) {
-    t.equal(decide(deploy, facts, NOW).kind, expected, `${rule}: ${given}: ${expected}`);
+    t.equal(decide(deploy, facts, POLICY, NOW).kind, expected, `${rule}: ${given}: ${expected}`);
   }
 });
 
@@ -193,7 +193,7 @@ t.test('rule 3 says who was first', async (t) => {
     [7, 'deployed', 'If yours is still wanted, run your command again.'],
     [9, 'pending-rollback', 'When the other has ended, run your command again.'],
   ] as const) {
-    t.same(decide(deploy, { rival: lock(number, status), below: undefined }, NOW), {
+    t.same(decide(deploy, { rival: lock(number, status), below: undefined }, POLICY, NOW), {
       kind: 'deny',
       denial: {
         code: 409,
@@ -208,7 +208,11 @@ t.test('rule 3 says who was first', async (t) => {
 
 t.test('rule 7 names the lock that is waited for', async (t) => {
   const below = lock(6, 'pending-upgrade');
-  t.same(decide(deployOf(deployReview()), { rival: undefined, below }, NOW), { kind: 'hold', lock: below });
+  t.match(decide(deployOf(deployReview()), { rival: undefined, below }, POLICY, NOW), {
+    kind: 'hold',
+    lock: below,
+    judgement: { verdict: 'live' },
+  });
 });
 
 function changed(change: (review: WireReview) => void): Review {

@@ -2,8 +2,11 @@
 import { getEventListeners } from 'node:events';
 import t, { type Test } from 'tap';
 import { parseAdmissionReview, type Review, type Verdict } from '../../src/gate/admission-review.ts';
+import type { ClearOutcome, ClearRequest } from '../../src/gate/clearing.ts';
+import type { Policy } from '../../src/gate/decision.ts';
 import { createGate, type Gate, type Limits } from '../../src/gate/hold.ts';
 import type { Reader } from '../../src/gate/ports.ts';
+import { judge } from '../../src/gate/verdict.ts';
 import type { Release, Revision } from '../../src/helm/release.ts';
 import { DRIVERS } from '../../src/helm/release.ts';
 import { createHolders } from '../../src/locks/holders.ts';
@@ -11,14 +14,17 @@ import { createRegistry } from '../../src/locks/registry.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { testLog } from '../support/log.ts';
+import { revision } from '../support/revisions.ts';
 
 const LIMITS: Limits = { holdSeconds: 10, retryAfterSeconds: 20, maxWaitSeconds: 300, maxHeld: 20 };
 
+const POLICY: Policy = { autoClear: 'dead-holder', staleAfterSeconds: 900 };
+
 /** A gate on real parts; only the cluster behind it is a map, and can be told to fail. */
-function harness(limits: Partial<Limits> = {}) {
+function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = {}) {
   const clock = fakeClock();
   const logs = testLog();
-  const stored = new Map<number, Revision>();
+  const records = new Map<number, Revision>();
   const stays: number[] = [];
   const cluster = {
     failure: undefined as Error | undefined,
@@ -26,9 +32,19 @@ function harness(limits: Partial<Limits> = {}) {
     until: Promise.resolve(),
     reads: 0,
   };
+  /** Marks the revision as failed, unless it is told to answer otherwise. */
+  const clears = {
+    requests: [] as ClearRequest[],
+    answer: async ({ revision: number = 0 }: ClearRequest): Promise<ClearOutcome> => {
+      const cleared = records.get(number) as Revision;
+      const lock = { revision: cleared, holder: undefined };
+      store(number, 'failed');
+      return { kind: 'cleared', lock, judgement: judge(lock, 900, clock.date()), next: [] };
+    },
+  };
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
-  const newestFirst = () => [...stored.values()].sort((a, b) => b.number - a.number);
+  const newestFirst = () => [...records.values()].sort((a, b) => b.number - a.number);
   const read =
     <T>(find: () => T) =>
     async (signal: AbortSignal) => {
@@ -50,35 +66,43 @@ function harness(limits: Partial<Limits> = {}) {
     reader,
     watched: registry,
     holders,
+    clearer: {
+      clear: (request) => {
+        clears.requests.push(request);
+        return clears.answer(request);
+      },
+    },
     limits: { ...LIMITS, ...limits },
+    policy: { ...POLICY, ...policy },
     clock,
+    date: clock.date,
     log: logs.log,
     onLeave: (seconds) => stays.push(seconds),
   });
+
+  function store(number: number, status: string, options: { uid?: string; release?: Release } = {}) {
+    const stored = revision(number, status, { ...options, createdAt: clock.now() });
+    records.set(number, stored);
+    if (status.startsWith('pending-')) registry.put(stored);
+    else registry.remove(stored);
+  }
 
   return {
     gate,
     clock,
     registry,
     cluster,
+    clears,
     logs,
     /** How long each held call stayed, in seconds. */
     stays,
     /** Writes a revision, and lets the watch say so. */
-    store(number: number, status: string, options: { uid?: string; release?: Release } = {}) {
-      const release = options.release ?? { driver: 'secrets', namespace: 'prod', name: 'api' };
-      const uid = options.uid ?? `uid-of-${number}`;
-      const revision: Revision = { release, number, status, uid, createdAt: clock.now() };
-      stored.set(number, revision);
-      if (status.startsWith('pending-')) registry.put(revision);
-      else registry.remove(revision);
-    },
+    store,
     /** Deletes a record that is not pending. */
-    forget: (number: number) => stored.delete(number),
+    forget: (number: number) => records.delete(number),
     /** Writes it, and the watch says nothing. */
     storeUnseen(number: number, status: string) {
-      const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
-      stored.set(number, { release, number, status, uid: `uid-of-${number}`, createdAt: clock.now() });
+      records.set(number, revision(number, status, { createdAt: clock.now() }));
     },
   };
 }
@@ -174,7 +198,7 @@ t.test('revision 1 has nothing below it and costs no read', async (t) => {
 t.test(
   'other releases, other namespaces, and the same name in the other driver are not waited for',
   async (t) => {
-    const { gate, registry, clock, store } = harness();
+    const { gate, registry, store } = harness();
     store(6, 'pending-upgrade');
     const held = ask(gate);
     await equalState(t, held, 'waiting', 'held');
@@ -184,13 +208,7 @@ t.test(
       { driver: 'configmaps', namespace: 'prod', name: 'api' },
     ];
     for (const release of elsewhere) {
-      registry.put({
-        release,
-        number: 6,
-        status: 'pending-upgrade',
-        uid: JSON.stringify(release),
-        createdAt: clock.now(),
-      });
+      registry.put(revision(6, 'pending-upgrade', { release, uid: JSON.stringify(release) }));
       registry.replace('configmaps', []);
     }
     await equalState(t, held, 'waiting', 'what happens there wakes nobody here');
@@ -212,7 +230,9 @@ t.test('trap 6: at the end of the hold, 429 sends the client away and it comes b
     'release prod/api is locked by revision 6 (pending-upgrade, 10s, holder unknown). Nothing was changed. ' +
       'It will be retried automatically; if this is the last line you see, the retries are used up. ' +
       'To see the lock: helm history api -n prod. If the client that holds it is dead, end it with: ' +
-      'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
+      'kubectl delete secret sh.helm.release.v1.api.v6 -n prod. While the lock is live (for 14m50s more, unless ' +
+      'it is written again), that needs a mark first: kubectl annotate secret sh.helm.release.v1.api.v6 -n prod ' +
+      'lockkeeper.dev/allow-delete=true',
   );
 
   clock.advance(20_000);
@@ -276,7 +296,9 @@ t.test('after MAX_WAIT_SECONDS, counted over all calls of a client: 409 and the 
             'release prod/api is locked by revision 6 (pending-upgrade, 1m5s, holder unknown). Nothing was changed. ' +
             'Yours waited for 1m5s, which is as long as lockkeeper lets a deploy wait. To see the lock: helm history ' +
             'api -n prod. If the client that holds it is dead, end it with: kubectl delete secret ' +
-            'sh.helm.release.v1.api.v6 -n prod',
+            'sh.helm.release.v1.api.v6 -n prod. While the lock is live (for 13m55s more, unless it is written again), ' +
+            'that needs a mark first: kubectl annotate secret sh.helm.release.v1.api.v6 -n prod ' +
+            'lockkeeper.dev/allow-delete=true',
         },
       });
     }
@@ -431,10 +453,10 @@ t.test('nobody waits more than a second for arrivals, however many there are', a
 });
 
 t.test('the watch is late: it says that revision 7 is pending, which was deleted since', async (t) => {
-  const { gate, registry, clock, store } = harness();
+  const { gate, registry, store } = harness();
   store(6, 'deployed');
   const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
-  registry.put({ release, number: 7, status: 'pending-upgrade', uid: 'old', createdAt: clock.now() });
+  registry.put(revision(7, 'pending-upgrade', { release, uid: 'old' }));
   t.match(await ask(gate, { revision: 7 }).verdict, { allowed: true }, 'the live read decides');
 });
 

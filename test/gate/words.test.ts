@@ -1,6 +1,7 @@
 /** What people read at 3 a.m. */
 import t from 'tap';
 import type { Lock } from '../../src/gate/lock.ts';
+import { judge } from '../../src/gate/verdict.ts';
 import {
   duration,
   locked,
@@ -11,6 +12,7 @@ import {
   wouldWait,
 } from '../../src/gate/words.ts';
 import type { Driver } from '../../src/helm/release.ts';
+import { revision } from '../support/revisions.ts';
 
 const NOW = Date.parse('2026-11-22T13:00:00Z');
 
@@ -22,7 +24,7 @@ const runner = {
 function lock(driver: Driver = 'secrets', name = 'api'): Lock {
   const release = { driver, namespace: 'prod', name };
   return {
-    revision: { release, number: 6, status: 'pending-upgrade', uid: 'u', createdAt: NOW - 42_000 },
+    revision: revision(6, 'pending-upgrade', { release, createdAt: NOW - 42_000 }),
     holder: runner,
   };
 }
@@ -30,10 +32,11 @@ function lock(driver: Driver = 'secrets', name = 'api'): Lock {
 t.test(
   'every refusal says which revision, since when, who, what was not changed, and what to type',
   async (t) => {
+    const judged = { lock: lock(), judgement: judge(lock(), 900, NOW) };
     for (const [name, text] of [
-      ['sent away', locked(lock(), NOW)],
-      ['waited too long', waitedTooLong(lock(), 300, NOW)],
-      ['dry run', wouldWait(lock(), NOW)],
+      ['sent away', locked(judged, NOW)],
+      ['waited too long', waitedTooLong(judged, 300, NOW)],
+      ['dry run', wouldWait(judged, NOW)],
     ] as const) {
       t.match(
         text,
@@ -42,7 +45,13 @@ t.test(
         name,
       );
       t.match(text, 'To see the lock: helm history api -n prod.', name);
-      t.match(text, /kubectl delete secret sh\.helm\.release\.v1\.api\.v6 -n prod$/, name);
+      t.match(
+        text,
+        'If the client that holds it is dead, end it with: kubectl delete secret sh.helm.release.v1.api.v6 -n prod. ' +
+          'While the lock is live (for 14m18s more, unless it is written again), that needs a mark first: ' +
+          'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true',
+        name,
+      );
     }
     t.match(
       lostTheRace(lock(), 6, NOW),
@@ -54,9 +63,13 @@ t.test(
 );
 
 t.test('the commands work for releases kept in ConfigMaps, and for names with dots', async (t) => {
-  const text = locked(lock('configmaps', 'app.v2'), NOW);
+  const stale = lock('configmaps', 'app.v2');
+  const text = locked({ lock: stale, judgement: judge(stale, 42, NOW) }, NOW);
   t.match(text, 'To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod.');
-  t.match(text, /kubectl delete configmap sh\.helm\.release\.v1\.app\.v2\.v6 -n prod$/);
+  t.match(
+    text,
+    / It is stale \(no sign of life for 42s, and 42s are enough\): end it with: kubectl delete configmap sh\.helm\.release\.v1\.app\.v2\.v6 -n prod$/,
+  );
 });
 
 t.test('who', async (t) => {

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { nextCommands } from '../../src/helm/next.ts';
 import { type Driver, PENDING_STATUSES, type Release, type Revision } from '../../src/helm/release.ts';
+import { revision } from '../support/revisions.ts';
 
 const UPGRADE = 'helm upgrade api CHART -n prod';
 const UPGRADE_INSTALL = 'helm upgrade --install api CHART -n prod';
@@ -17,7 +18,7 @@ function release(name = 'api', driver: Driver = 'secrets'): Release {
 function revisions(of: Release, history: readonly string[]): Revision[] {
   return history.map((line) => {
     const [number, status = ''] = line.split(' ');
-    return { release: of, number: Number(number), status, uid: `u${number}`, createdAt: 0 };
+    return revision(Number(number), status, { release: of });
   });
 }
 

@@ -11,7 +11,7 @@ import {
   readRevision,
   recordName,
   releaseKey,
-  releaseSelector,
+  releasesSelector,
 } from '../../src/helm/release.ts';
 
 /** Helm's own rule: DNS-1123 subdomains of 53 characters at most (helm.sh/helm/v3/pkg/chartutil/validate_name.go). */
@@ -124,7 +124,8 @@ t.test('only three statuses are pending', async (t) => {
 
 t.test('the selectors are what Helm’s own labels are matched by', async (t) => {
   t.equal(PENDING_SELECTOR, 'owner=helm,status in (pending-install,pending-upgrade,pending-rollback)');
-  t.equal(releaseSelector('app.v2'), 'owner=helm,name=app.v2');
+  t.equal(releasesSelector(['app.v2']), 'owner=helm,name=app.v2');
+  t.equal(releasesSelector(['api', 'web']), 'owner=helm,name in (api,web)');
 });
 
 t.test('the key of a release is its own', async (t) => {
@@ -154,7 +155,9 @@ t.test('a revision is read from metadata', async (t) => {
     number: 7,
     status: 'pending-upgrade',
     uid: '3e97dead-63b1-4a04-83fb-aebf37a44497',
+    resourceVersion: '815',
     createdAt: Date.parse('2026-11-22T13:00:00Z'),
+    lastWriteAt: Date.parse('2026-11-22T13:00:00Z'),
   } as const;
   const { labels: _labels, ...unlabelled } = complete;
 
@@ -180,11 +183,23 @@ t.test('a revision is read from metadata', async (t) => {
   }
   const { creationTimestamp: _timestamp, ...ageless } = complete;
   for (const metadata of [ageless, { ...complete, creationTimestamp: 'yesterday' }]) {
-    t.strictSame(readRevision('secrets', metadata), { ...revision, createdAt: 0 }, 'without an age');
+    t.strictSame(
+      readRevision('secrets', metadata),
+      { ...revision, createdAt: 0, lastWriteAt: 0 },
+      'without an age',
+    );
   }
   t.strictSame(
     readRevision('secrets', { name: complete.name }),
-    { release: { ...revision.release, namespace: '' }, number: 7, status: '', uid: '', createdAt: 0 },
+    {
+      release: { ...revision.release, namespace: '' },
+      number: 7,
+      status: '',
+      uid: '',
+      resourceVersion: '',
+      createdAt: 0,
+      lastWriteAt: 0,
+    },
     'that has nothing but a name',
   );
   for (const metadata of [

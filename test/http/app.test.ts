@@ -14,6 +14,7 @@ import { trackConnections } from '../../src/http/connections.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
 import { issueAuthority, issueServingCertificate, type KeyPair } from '../../src/tls/issue.ts';
 import { deployReview, fixture } from '../fixtures/reviews.ts';
+import { bystanders } from '../support/app.ts';
 import { testLog } from '../support/log.ts';
 
 const now = new Date();
@@ -32,6 +33,7 @@ function fakeGate(answer: (call: Call) => Promise<Verdict>): Gate & { calls: Cal
       return answer(call);
     },
     held: () => 3,
+    waiting: () => 0,
     close: () => {
       closed = true;
     },
@@ -41,6 +43,7 @@ function fakeGate(answer: (call: Call) => Promise<Verdict>): Gate & { calls: Cal
 const metricsOf = (gate: Gate) =>
   createMetrics({
     heldNow: gate.held,
+    verdicts: async () => ['live', 'expired', 'live'],
     lastEvents: () => [
       { resource: 'secrets', at: 1_795_352_358_250 },
       { resource: 'configmaps', at: undefined },
@@ -53,7 +56,7 @@ async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = []) {
   const logs = testLog();
   const readiness = { reasons: () => reasons };
   const metrics = metricsOf(gate);
-  const app = buildApp({ tls, gate, readiness, metrics, log: logs.log });
+  const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log: logs.log, onClose: gate.close });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const dispatcher = new Agent({ connect: { ca: authority.certificate }, allowH2: false });
   t.teardown(() => Promise.all([app.close(), dispatcher.close()]));
@@ -337,7 +340,7 @@ t.test('metrics: every name of the contract, and no name that a forged review co
   const metrics = metricsOf(gate);
   const readiness = { reasons: () => [] };
   const log = testLog().log;
-  const app = buildApp({ tls, gate, readiness, metrics, log });
+  const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log });
   const plain = buildPlainApp({ readiness, metrics, log });
   t.teardown(() => Promise.all([app.close(), plain.close()]));
 

@@ -4,14 +4,19 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { KubeConfig } from '@kubernetes/client-node';
 import t, { type Test } from 'tap';
+import { systemClock } from '../../src/clock.ts';
 import { createKubernetesClient, type WatchEvent } from '../../src/kubernetes/client.ts';
 import { type Connection, connect } from '../../src/kubernetes/connection.ts';
+import { createRequests, type RequestsOptions } from '../../src/kubernetes/requests.ts';
 import { issueAuthority, issueServingCertificate } from '../../src/tls/issue.ts';
 import { startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
 import { record } from '../support/records.ts';
 
 const never = new AbortController().signal;
-const now = () => performance.now();
+
+function clientOn(options: Omit<RequestsOptions, 'pool'>) {
+  return createKubernetesClient(createRequests({ pool: 'requests', ...options }));
+}
 
 /** What a promise rejects with. */
 function failure(promise: Promise<unknown>): Promise<unknown> {
@@ -24,7 +29,7 @@ function failure(promise: Promise<unknown>): Promise<unknown> {
 async function connectTo(t: Test, kubeconfig: string): Promise<Connection> {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(kubeconfig);
-  const connection = connect(kubeConfig, { now });
+  const connection = connect(kubeConfig, { clock: systemClock });
   t.teardown(() => connection.close());
   return connection;
 }
@@ -35,7 +40,7 @@ async function embedded(t: Test) {
   const admin = await cluster.client();
   await admin.createNamespace('prod');
   const connection = await connectTo(t, await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
-  return { cluster, admin, client: createKubernetesClient({ connection }) };
+  return { cluster, admin, client: clientOn({ connection }) };
 }
 
 t.test('trap 21: what is read is metadata, never the payload', async (t) => {
@@ -185,7 +190,7 @@ async function impostor(
       }),
     ),
   );
-  const connection = connect(kubeConfig, { now });
+  const connection = connect(kubeConfig, { clock: systemClock });
   t.teardown(() => connection.close());
   return connection;
 }
@@ -203,21 +208,21 @@ function kubeconfigOf(cluster: object, user: object = { token: 't' }) {
 
 t.test('answers that are not those of an API server', async (t) => {
   const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
-  const html = createKubernetesClient({
+  const html = clientOn({
     connection: await impostor(t, 500, '<html>a proxy fell over</html>'),
   });
   t.match(await failure(html.get('secrets', 'prod', 'x', never)), {
     message: /500 <html>a proxy fell over<\/html>/,
   });
-  const json = createKubernetesClient({
+  const json = clientOn({
     connection: await impostor(t, 500, '{"error":"other words"}'),
   });
   await t.rejects(json.get('secrets', 'prod', 'x', never), { message: /500 \{"error":"other words"\}/ });
-  const silent = createKubernetesClient({
+  const silent = clientOn({
     connection: await impostor(t, 500, ''),
   });
   t.match(await failure(silent.get('secrets', 'prod', 'x', never)), { message: /secrets\/x: 500$/ });
-  const long = createKubernetesClient({
+  const long = clientOn({
     connection: await impostor(t, 500, 'x'.repeat(100_000)),
   });
   const { message } = await long.get('secrets', 'prod', 'x', never).then(
@@ -225,21 +230,21 @@ t.test('answers that are not those of an API server', async (t) => {
     (error: Error) => error,
   );
   t.ok(message.length < 1_200, 'a long text is cut');
-  const html200 = createKubernetesClient({
+  const html200 = clientOn({
     connection: await impostor(t, 200, '<html>log in here</html>'),
   });
   t.match(await failure(html200.get('secrets', 'prod', 'x', never)), {
     message: /secrets\/x: Unexpected token/,
   });
-  const bare = createKubernetesClient({
+  const bare = clientOn({
     connection: await impostor(t, 200, '{"metadata":{},"items":[]}'),
   });
   t.same(await bare.list('secrets', { labelSelector: 'a=b' }, never), { items: [], resourceVersion: '' });
-  const gone = createKubernetesClient({
+  const gone = clientOn({
     connection: await impostor(t, 200, '{"type":"ERROR","object":{"code":410,"message":"too old"}}\n'),
   });
   t.match(await failure(gone.watch('secrets', query, never).next()), { status: 410, message: /410 too old/ });
-  const odd = createKubernetesClient({
+  const odd = clientOn({
     connection: await impostor(t, 200, '{"type":"ERROR","object":{}}\n'),
   });
   t.match(await failure(odd.watch('secrets', query, never).next()), { status: 0 });
@@ -266,7 +271,7 @@ t.test('kubeconfigs that can not be used are refused in words', async (t) => {
   ] as const) {
     const kubeConfig = new KubeConfig();
     kubeConfig.loadFromString(JSON.stringify(config));
-    t.throws(() => connect(kubeConfig, { now }), { message }, name);
+    t.throws(() => connect(kubeConfig, { clock: systemClock }), { message }, name);
   }
 });
 
@@ -279,10 +284,10 @@ function kubeConfigFor(user: object, users: object = {}): KubeConfig {
 }
 
 t.test('credentials: a password, or nobody at all', async (t) => {
-  const basic = connect(kubeConfigFor({ username: 'a', password: 'b' }), { now });
+  const basic = connect(kubeConfigFor({ username: 'a', password: 'b' }), { clock: systemClock });
   t.teardown(() => basic.close());
   t.same((await basic.access(never)).headers, { authorization: 'Basic YTpi' });
-  const nobody = connect(kubeConfigFor({}, { users: [] }), { now });
+  const nobody = connect(kubeConfigFor({}, { users: [] }), { clock: systemClock });
   t.teardown(() => nobody.close());
   t.same((await nobody.access(never)).headers, {}, 'no user, no headers');
 });
@@ -294,7 +299,7 @@ t.test('credentials: a token is used for 10 s, then it is read again; connection
   kubeConfig.applyToHTTPSOptions = async (options) => {
     options.headers = { Authorization: `Bearer ${token}` };
   };
-  const connection = connect(kubeConfig, { now: () => time });
+  const connection = connect(kubeConfig, { clock: { now: () => time, date: () => time } });
   t.teardown(() => connection.close());
   const first = await connection.access(never);
   token = 'second';
@@ -317,7 +322,7 @@ t.test('credentials: a renewed certificate gets new connections', async (t) => {
   kubeConfig.applyToHTTPSOptions = async (options) => {
     options.cert = cert;
   };
-  const connection = connect(kubeConfig, { now: () => time });
+  const connection = connect(kubeConfig, { clock: { now: () => time, date: () => time } });
   t.teardown(() => connection.close());
   const first = await connection.access(never);
   cert = 'second';
@@ -338,7 +343,7 @@ t.test(
       starts += 1;
       return new Promise(() => {});
     };
-    const connection = connect(kubeConfig, { now, credentialsTimeoutMs: 20 });
+    const connection = connect(kubeConfig, { clock: systemClock, credentialsTimeoutMs: 20 });
     const leaving = new AbortController();
     const impatient = failure(connection.access(leaving.signal));
     const patient = failure(connection.access(never));
@@ -358,7 +363,7 @@ t.test(
 t.test('a read that hangs is made again, and given up in the end', async (t) => {
   const { cluster } = await embedded(t);
   const connection = await connectTo(t, await cluster.kubeconfig());
-  const client = createKubernetesClient({ connection, attemptMs: 40 });
+  const client = clientOn({ connection, attemptMs: 40 });
   let hangs = 2;
   cluster.faults.failRequests(({ userAgent }) => {
     if (userAgent !== 'lockkeeper' || hangs === 0) return undefined;
@@ -376,9 +381,9 @@ t.test('a watch that says nothing for too long is taken for dead', async (t) => 
   const { cluster } = await embedded(t);
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(await cluster.kubeconfig());
-  const connection = connect(kubeConfig, { now, watchSilenceMs: 50 });
+  const connection = connect(kubeConfig, { clock: systemClock, watchSilenceMs: 50 });
   t.teardown(() => connection.close());
-  const client = createKubernetesClient({ connection });
+  const client = clientOn({ connection });
   const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
   t.match(await failure(client.watch('secrets', query, never).next()), { code: 'UND_ERR_BODY_TIMEOUT' });
 });
@@ -392,20 +397,20 @@ t.test('an answer that is cut off in the middle is read again from its beginning
     response.write('{"metadata"', () => response.destroy());
     return true;
   });
-  const client = createKubernetesClient({ connection });
+  const client = clientOn({ connection });
   t.same(await client.get('secrets', 'prod', 'x', never), { name: 'x' });
 });
 
 t.test('a name with several addresses, none of which answers: each reason is told', async (t) => {
   const kubeConfig = kubeConfigFor({ token: 't' });
-  const connection = connect(kubeConfig, { now });
+  const connection = connect(kubeConfig, { clock: systemClock });
   t.teardown(() => connection.close());
   const access = await connection.access(never);
   const reasons = [new Error('connect ECONNREFUSED ::1:1'), new Error('connect ECONNREFUSED 127.0.0.1:1')];
   const requests = Object.create(access.requests, {
     request: { value: () => Promise.reject(new AggregateError(reasons)) },
   });
-  const client = createKubernetesClient({
+  const client = clientOn({
     connection: { ...connection, access: async () => ({ ...access, requests }) },
   });
   t.match(await failure(client.get('secrets', 'prod', 'x', never)), {
@@ -417,7 +422,7 @@ t.test('a name with several addresses, none of which answers: each reason is tol
 t.test('a list of all namespaces may take its time: it may be gigabytes to the API server', async (t) => {
   const { cluster } = await embedded(t);
   const connection = await connectTo(t, await cluster.kubeconfig());
-  const client = createKubernetesClient({ connection, attemptMs: 40 });
+  const client = clientOn({ connection, attemptMs: 40 });
   cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { delay: 200 } : undefined));
   const all = await client.list('secrets', { labelSelector: 'owner=helm' }, never);
   t.same(all.items, []);
@@ -433,7 +438,7 @@ t.test('credentials: a renewed authority gets new connections as well', async (t
   kubeConfig.applyToHTTPSOptions = async (options) => {
     options.ca = ca;
   };
-  const connection = connect(kubeConfig, { now: () => time });
+  const connection = connect(kubeConfig, { clock: { now: () => time, date: () => time } });
   t.teardown(() => connection.close());
   const first = await connection.access(never);
   ca = 'second';

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
 import { connect } from '../../src/kubernetes/connection.ts';
+import { createRequests } from '../../src/kubernetes/requests.ts';
 import { startListWatch } from '../../src/kubernetes/watch.ts';
 import { startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
 import { testLog } from '../support/log.ts';
@@ -17,7 +18,7 @@ async function follow(t: Test, options: { bookmarkSeconds?: number } = {}) {
   await admin.createNamespace('prod');
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
-  const connection = connect(kubeConfig, { now: systemClock.now });
+  const connection = connect(kubeConfig, { clock: systemClock });
   const logs = testLog();
   const seen: string[] = [];
   const arrivals = new Map<string, () => void>();
@@ -29,7 +30,7 @@ async function follow(t: Test, options: { bookmarkSeconds?: number } = {}) {
   }
 
   const watch = startListWatch({
-    client: createKubernetesClient({ connection }),
+    client: createKubernetesClient(createRequests({ connection, pool: 'requests' })),
     resource: 'secrets',
     labelSelector: 'owner=helm,status=pending-upgrade',
     onList: (items) => arrive(`LIST ${items.map(({ name }) => shortName(name)).join(' ')}`.trim()),

@@ -3,15 +3,16 @@ import t, { type Test } from 'tap';
 import type { Driver, Revision } from '../../src/helm/release.ts';
 import { followPending } from '../../src/locks/follow.ts';
 import { createRegistry, type Registry } from '../../src/locks/registry.ts';
+import { revision } from '../support/revisions.ts';
 
-function revision(
+function pending(
   number: number,
   name = 'api',
   driver: Driver = 'secrets',
   uid = `${driver}/${name}/${number}`,
 ): Revision {
   const release = { driver, namespace: 'prod', name };
-  return { release, number, status: 'pending-upgrade', uid, createdAt: 0 };
+  return revision(number, 'pending-upgrade', { release, uid });
 }
 
 /** Whether a waiter for this release is woken by what `act` does. */
@@ -32,53 +33,53 @@ async function wakes(registry: Registry, of: Revision, act: () => void): Promise
 async function wakeTable(t: Test, rows: [string, boolean, (registry: Registry) => void][]): Promise<void> {
   for (const [name, expected, act] of rows) {
     const registry = createRegistry(() => {});
-    registry.put(revision(6));
-    t.equal(await wakes(registry, revision(6), () => act(registry)), expected, name);
+    registry.put(pending(6));
+    t.equal(await wakes(registry, pending(6), () => act(registry)), expected, name);
   }
 }
 
 t.test('what wakes a waiter', (t) =>
   wakeTable(t, [
-    ['its lock is freed: yes', true, (r) => r.remove(revision(6))],
-    ['another revision of the release is pending: yes, somebody was first', true, (r) => r.put(revision(7))],
-    ['the lock is written again, as at a hook: no', false, (r) => r.put(revision(6))],
-    ['another release is freed: no', false, (r) => r.remove(revision(6, 'web'))],
+    ['its lock is freed: yes', true, (r) => r.remove(pending(6))],
+    ['another revision of the release is pending: yes, somebody was first', true, (r) => r.put(pending(7))],
+    ['the lock is written again, as at a hook: no', false, (r) => r.put(pending(6))],
+    ['another release is freed: no', false, (r) => r.remove(pending(6, 'web'))],
     [
       'the same name in the other driver is freed: no',
       false,
-      (r) => r.remove(revision(6, 'api', 'configmaps')),
+      (r) => r.remove(pending(6, 'api', 'configmaps')),
     ],
-    ['a new list of its driver: yes, whatever it holds', true, (r) => r.replace('secrets', [revision(6)])],
+    ['a new list of its driver: yes, whatever it holds', true, (r) => r.replace('secrets', [pending(6)])],
     ['a new list of the other driver: no', false, (r) => r.replace('configmaps', [])],
-    ['another waiter leaves: no', false, (r) => r.nextChange(revision(6).release).cancel()],
+    ['another waiter leaves: no', false, (r) => r.nextChange(pending(6).release).cancel()],
   ]),
 );
 
 t.test('who waits is counted, until woken or gone', async (t) => {
   const registry = createRegistry(() => {});
-  const { release } = revision(6);
+  const { release } = pending(6);
   t.equal(registry.waiting(release), 0);
   const first = registry.nextChange(release);
   const second = registry.nextChange(release);
-  registry.nextChange(revision(1, 'web').release);
+  registry.nextChange(pending(1, 'web').release);
   t.equal(registry.waiting(release), 2);
   first.cancel();
   first.cancel();
   t.equal(registry.waiting(release), 1);
-  registry.remove(revision(6));
+  registry.remove(pending(6));
   await second.happened;
   t.equal(registry.waiting(release), 0);
   second.cancel();
-  t.equal(registry.waiting(revision(1, 'web').release), 1, 'of each release apart');
+  t.equal(registry.waiting(pending(1, 'web').release), 1, 'of each release apart');
 });
 
 t.test('what is pending', async (t) => {
   const appeared: string[] = [];
   const registry = createRegistry((uid) => appeared.push(uid));
 
-  registry.replace('secrets', [revision(5), revision(6), revision(1, 'web')]);
-  registry.put(revision(6, 'api', 'configmaps'));
-  registry.put(revision(6));
+  registry.replace('secrets', [pending(5), pending(6), pending(1, 'web')]);
+  registry.put(pending(6, 'api', 'configmaps'));
+  registry.put(pending(6));
   t.same(
     appeared,
     ['secrets/api/5', 'secrets/api/6', 'secrets/web/1', 'configmaps/api/6'],
@@ -88,11 +89,11 @@ t.test('what is pending', async (t) => {
   t.ok(registry.hasRecord('secrets/api/6'));
   t.notOk(registry.hasRecord('secrets/api/7'));
 
-  registry.remove(revision(6));
+  registry.remove(pending(6));
   t.notOk(registry.hasRecord('secrets/api/6'));
   t.ok(registry.hasRecord('secrets/api/5'));
 
-  registry.replace('secrets', [revision(2, 'web')]);
+  registry.replace('secrets', [pending(2, 'web')]);
   t.notOk(registry.hasRecord('secrets/api/5'), 'a list takes the place of what was known');
   t.ok(registry.hasRecord('configmaps/api/6'), 'of its own driver only');
   t.ok(registry.hasRecord('secrets/web/2'));
@@ -100,11 +101,11 @@ t.test('what is pending', async (t) => {
 
 t.test('which revisions may be stored: those up to the newest that was ever seen pending', async (t) => {
   const registry = createRegistry(() => {});
-  const { release } = revision(6);
+  const { release } = pending(6);
   t.notOk(registry.mayExist(release, 1));
-  registry.put(revision(6));
-  registry.put(revision(5));
-  registry.remove(revision(6));
+  registry.put(pending(6));
+  registry.put(pending(5));
+  registry.remove(pending(6));
   registry.replace('secrets', []);
   for (const [number, expected] of [
     [5, true],
@@ -118,9 +119,9 @@ t.test('which revisions may be stored: those up to the newest that was ever seen
 
 t.test('a record that was deleted and made again under its old name', async (t) => {
   const registry = createRegistry(() => {});
-  registry.put(revision(6));
-  registry.remove(revision(6));
-  registry.put(revision(6, 'api', 'secrets', 'the new one'));
+  registry.put(pending(6));
+  registry.remove(pending(6));
+  registry.put(pending(6, 'api', 'secrets', 'the new one'));
   t.ok(registry.hasRecord('the new one'));
 });
 

@@ -1,4 +1,7 @@
-/** What tells an API server to ask Lockkeeper: one webhook, for new pending release records and nothing else. */
+/**
+ * What tells an API server to ask Lockkeeper: the gate, for new pending release records, and the guard, for the
+ * deletion of pending ones. Nothing else ever reaches it.
+ */
 import { type Driver, PENDING_STATUSES } from '../../src/helm/release.ts';
 
 export const GATE_WEBHOOKS_PATH = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
@@ -15,6 +18,24 @@ export interface GateWebhookOptions {
 
 export function gateWebhook(options: GateWebhookOptions) {
   const { url, caCertificate, drivers = ['secrets', 'configmaps'] } = options;
+  const clientConfig = { url: `${url}/admission`, caBundle: Buffer.from(caCertificate).toString('base64') };
+  const about = (operation: 'CREATE' | 'DELETE') => ({
+    rules: [
+      {
+        operations: [operation],
+        apiGroups: [''],
+        apiVersions: ['v1'],
+        resources: [...drivers],
+        scope: 'Namespaced',
+      },
+    ],
+    objectSelector: {
+      matchLabels: { owner: 'helm' },
+      matchExpressions: [{ key: 'status', operator: 'In', values: [...PENDING_STATUSES] }],
+    },
+    matchPolicy: 'Equivalent',
+    admissionReviewVersions: ['v1'],
+  });
   return {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'ValidatingWebhookConfiguration',
@@ -22,25 +43,20 @@ export function gateWebhook(options: GateWebhookOptions) {
     webhooks: [
       {
         name: 'gate.lockkeeper.dev',
-        clientConfig: { url: `${url}/admission`, caBundle: Buffer.from(caCertificate).toString('base64') },
-        rules: [
-          {
-            operations: ['CREATE'],
-            apiGroups: [''],
-            apiVersions: ['v1'],
-            resources: [...drivers],
-            scope: 'Namespaced',
-          },
-        ],
-        objectSelector: {
-          matchLabels: { owner: 'helm' },
-          matchExpressions: [{ key: 'status', operator: 'In', values: [...PENDING_STATUSES] }],
-        },
-        matchPolicy: 'Equivalent',
+        clientConfig,
+        ...about('CREATE'),
         failurePolicy: options.failurePolicy ?? 'Fail',
         sideEffects: 'NoneOnDryRun',
         timeoutSeconds: options.timeoutSeconds ?? 15,
-        admissionReviewVersions: ['v1'],
+      },
+      {
+        name: 'guard.lockkeeper.dev',
+        clientConfig,
+        ...about('DELETE'),
+        // Deleting a record is the emergency exit of old: it must be open when Lockkeeper is not there.
+        failurePolicy: 'Ignore',
+        sideEffects: 'None',
+        timeoutSeconds: 5,
       },
     ],
   };

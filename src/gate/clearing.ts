@@ -1,0 +1,89 @@
+/** What it means to clear a lock: how, by whom, what may come of it, and the words that are left behind. */
+import type { Driver } from '../helm/release.ts';
+import type { Judgement, Lock } from './lock.ts';
+
+/**
+ * `mark-failed` keeps the record and gives it the status that Helm gives to a deploy that failed; `delete`
+ * removes it, as people did by hand.
+ */
+export const STRATEGIES = ['mark-failed', 'delete'] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
+/** What asked for it: a person or pipeline over REST, or a deploy that came to the gate. */
+export type Trigger = 'rest' | 'deploy';
+
+/** The release whose lock is meant; in any driver, if it is not said in which. */
+export interface Target {
+  readonly namespace: string;
+  readonly name: string;
+  readonly driver?: Driver;
+}
+
+export interface ClearRequest {
+  readonly target: Target;
+  readonly strategy: Strategy;
+  /** The revision that the caller saw; any other one is left alone. */
+  readonly revision?: number | undefined;
+  /** The uid of the record that the caller saw. */
+  readonly uid?: string | undefined;
+  /** Clear it even if it is live. */
+  readonly force: boolean;
+  readonly trigger: Trigger;
+  /** Who asks. */
+  readonly by: string;
+  /** Why, in the caller's words. */
+  readonly reason?: string | undefined;
+}
+
+export type ClearOutcome =
+  | {
+      readonly kind: 'cleared';
+      readonly lock: Lock;
+      readonly judgement: Judgement;
+      /** The Helm commands that work now. */
+      readonly next: readonly string[];
+    }
+  /** There is no lock. */
+  | { readonly kind: 'free' }
+  /** The lock is not the one that the caller named. */
+  | { readonly kind: 'other'; readonly lock: Lock }
+  | { readonly kind: 'live'; readonly lock: Lock; readonly judgement: Judgement }
+  /** Somebody else was first. What became of the lock, in words. */
+  | { readonly kind: 'changed'; readonly lock: Lock; readonly words: string }
+  /** The record cannot be edited; why, in words. */
+  | { readonly kind: 'unreadable'; readonly lock: Lock; readonly words: string };
+
+export interface Clearer {
+  /** @throws if the cluster cannot be read or written; then it may have happened all the same */
+  clear(request: ClearRequest, signal: AbortSignal): Promise<ClearOutcome>;
+}
+
+/**
+ * The description that `helm history` shows of a revision that was marked failed.
+ * @param now milliseconds since 1970
+ */
+export function describeClearing(
+  { by, reason, force }: ClearRequest,
+  { revision }: Lock,
+  judgement: Judgement,
+  now: number,
+): string {
+  const how = force && judgement.verdict === 'live' ? 'Cleared by force' : 'Cleared';
+  const why = reason ? `${judgement.reason}; ${reason}` : judgement.reason;
+  return `${how} by ${by} at ${new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')}, was ${revision.status}: ${why}`;
+}
+
+/** What became of a lock that somebody else ended, or took over, meanwhile. */
+export function whatBecameOf(
+  { revision }: Lock,
+  newest: Lock['revision'] | undefined,
+  isStored: boolean,
+): string {
+  if (!isStored) return `the record of revision ${revision.number} is gone: somebody deleted it`;
+  if (newest === undefined || newest.uid !== revision.uid) {
+    return `there is revision ${newest?.number} (${newest?.status}) now`;
+  }
+  return newest.status === revision.status
+    ? `revision ${revision.number} was written to meanwhile`
+    : `revision ${revision.number} is ${newest.status} now`;
+}

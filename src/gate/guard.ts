@@ -1,0 +1,87 @@
+/**
+ * Keeps the record of a live lock from being deleted: without it, the next deploy would run beside the one that
+ * is at work. `helm rollback --history-max 2` does just that to make room (trap 5). Only the newest revision is
+ * a lock, and only while it is live: what Helm prunes otherwise, and a stale lock, are nobody's concern here.
+ */
+import type { Logger } from 'pino';
+import type { Driver } from '../helm/release.ts';
+import type { Review, Verdict } from './admission-review.ts';
+import { type Deletion, screenDeletion } from './decision.ts';
+import type { Call } from './hold.ts';
+import { describeLock } from './log-fields.ts';
+import type { KnownHolders, Reader } from './ports.ts';
+import { judge } from './verdict.ts';
+import { guarded, type JudgedLock, who } from './words.ts';
+
+export interface Guard {
+  /**
+   * The answer to the review of a deletion.
+   * @throws if the cluster cannot be read, or the caller hung up
+   */
+  review(review: Review, call: Call): Promise<Verdict>;
+}
+
+export interface GuardOptions {
+  readonly drivers: readonly Driver[];
+  readonly reader: Pick<Reader, 'all'>;
+  readonly holders: Pick<KnownHolders, 'of'>;
+  /** The name that Lockkeeper itself goes by in the cluster: what it clears, it may delete. */
+  readonly whoAmI: (signal: AbortSignal) => Promise<string>;
+  readonly staleAfterSeconds: number;
+  /** Milliseconds since 1970, by the clock that stamps the records. */
+  readonly date: () => number;
+  readonly log: Logger;
+}
+
+/** Of the time that the caller gives, the rest is for the answer to arrive. */
+const SHARE_FOR_READS = 0.6;
+
+/** A caller that does not say how long it waits. */
+const UNSAID_MS = 5_000;
+
+const ALLOWED: Verdict = { allowed: true, warnings: [] };
+
+export function createGuard(options: GuardOptions): Guard {
+  const { drivers, reader, holders, whoAmI, staleAfterSeconds, date, log } = options;
+
+  /** The live lock that a deletion would end; undefined if it would end none. */
+  async function endangered(
+    { release, uid }: Deletion,
+    signal: AbortSignal,
+  ): Promise<JudgedLock | undefined> {
+    const [newest] = await reader.all(release, signal);
+    if (newest === undefined || newest.uid !== uid) return undefined;
+    const lock = { revision: newest, holder: holders.of(uid) };
+    const judgement = judge(lock, staleAfterSeconds, date());
+    return judgement.verdict === 'live' ? { lock, judgement } : undefined;
+  }
+
+  async function isOurs({ client }: Deletion, signal: AbortSignal): Promise<boolean> {
+    try {
+      return client.user === (await whoAmI(signal));
+    } catch (error) {
+      log.warn({ reason: String(error) }, 'the API server does not say who lockkeeper is');
+      return false;
+    }
+  }
+
+  return {
+    async review(review, call) {
+      const deletion = screenDeletion(review, drivers);
+      if (deletion === undefined) return ALLOWED;
+      const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
+      const signal = AbortSignal.any([call.signal, timeout]);
+      const live = await endangered(deletion, signal);
+      if (live === undefined || (await isOurs(deletion, signal))) return ALLOWED;
+
+      const message = guarded(live, date());
+      const { namespace, name, driver } = deletion.release;
+      const client = who(deletion.client);
+      log.info(
+        { namespace, release: name, driver, client, ...describeLock(live.lock), code: 409, reason: message },
+        'a deletion was refused',
+      );
+      return { allowed: false, denial: { code: 409, message } };
+    },
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * Who sends a request, and whether they may: the API server decides both, so that rights are granted with
+ * ordinary RBAC and nobody has another account.
+ */
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { LRUCache } from 'lru-cache';
+import { Problem } from './problem.ts';
+
+/** A user as the API server names it. */
+export interface Identity {
+  readonly username: string;
+  readonly uid?: string;
+  readonly groups?: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** What a request is about, in RBAC's terms. */
+export interface Right {
+  readonly verb: 'get' | 'list' | 'watch' | 'delete';
+  /** `force`, for clearing a live lock. */
+  readonly subresource?: 'force';
+  /** All namespaces if it is left out. */
+  readonly namespace?: string;
+  /** The release. */
+  readonly name?: string;
+}
+
+export interface AccessReviews {
+  /** Whose token this is, or undefined when the API server does not accept it. */
+  whose(token: string, signal: AbortSignal): Promise<Identity | undefined>;
+  may(user: Identity, attributes: Right & typeof RESOURCE, signal: AbortSignal): Promise<boolean>;
+}
+
+export interface Authentication {
+  /**
+   * Who sends the request. `fresh` asks the API server anew, whoever was known a moment ago.
+   * @throws Problem 401, or what `beforeAsking` throws
+   */
+  identify(request: FastifyRequest, fresh: boolean): Promise<Identity>;
+  /** @throws Problem 403 that names the rule to add */
+  demand(identity: Identity, right: Right, signal: AbortSignal): Promise<void>;
+}
+
+export interface AuthenticationOptions {
+  readonly reviews: AccessReviews;
+  /** Called before the API server is asked about a token that nobody vouches for yet. */
+  readonly beforeAsking: (request: FastifyRequest) => Promise<void>;
+  /** Milliseconds, never going back. */
+  readonly now: () => number;
+}
+
+const RESOURCE = { group: 'lockkeeper.dev', resource: 'releaselocks' } as const;
+
+/** How long the API server's word about a token counts: somebody who is locked out may look on for so long. */
+const TRUST_MS = 10_000;
+
+/** Tokens remembered at once, by their hashes. */
+const MAX_TOKENS = 10_000;
+
+/** A token that the API server did not vouch for in so long gets 503. */
+const ASK_MS = 10_000;
+
+const HOW_TO_LOG_IN =
+  'Send a token of the cluster: curl -H "Authorization: Bearer $(kubectl create token SERVICEACCOUNT -n NAMESPACE)"';
+
+export function createAuthentication({ reviews, beforeAsking, now }: AuthenticationOptions): Authentication {
+  const ask = async (token: string, request: FastifyRequest) => {
+    await beforeAsking(request);
+    return { identity: await reviews.whose(token, AbortSignal.timeout(ASK_MS)) };
+  };
+  interface Question {
+    readonly token: string;
+    readonly request: FastifyRequest;
+  }
+  const known = new LRUCache<string, { readonly identity: Identity | undefined }, Question>({
+    max: MAX_TOKENS,
+    ttl: TRUST_MS,
+    ttlResolution: 0,
+    perf: { now },
+    // One question for all who come with the same token at once; what it throws is not remembered.
+    fetchMethod: (_hash, _stale, { context }) => ask(context.token, context.request),
+  });
+
+  return {
+    async identify(request, fresh) {
+      const token = bearerToken(request);
+      const hash = createHash('sha256').update(token).digest('base64');
+      const context = { token, request };
+      const answer = fresh ? await ask(token, request) : await known.forceFetch(hash, { context });
+      if (answer.identity !== undefined) return answer.identity;
+      throw unauthorized(
+        'the API server does not accept this token: it may have expired, or be for another cluster',
+      );
+    },
+    async demand(identity, right, signal) {
+      if (await reviews.may(identity, { ...RESOURCE, ...right }, signal)) return;
+      throw new Problem(403, forbidden(identity, right));
+    },
+  };
+}
+
+function bearerToken({ headers: { authorization } }: FastifyRequest): string {
+  if (authorization === undefined) throw unauthorized('there is no Authorization header');
+  const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  if (token === undefined) throw unauthorized('the Authorization header is not “Bearer <token>”');
+  return token;
+}
+
+function unauthorized(why: string): Problem {
+  return new Problem(
+    401,
+    `${why}. ${HOW_TO_LOG_IN}`,
+    {},
+    { 'www-authenticate': 'Bearer realm="lockkeeper"' },
+  );
+}
+
+function forbidden({ username }: Identity, { verb, subresource, namespace }: Right): string {
+  const resource = [RESOURCE.resource, subresource].filter(Boolean).join('/');
+  const rule = { apiGroups: [RESOURCE.group], resources: [resource], verbs: [verb] };
+  const where = namespace === undefined ? 'in all namespaces' : `in namespace ${namespace}`;
+  const role =
+    namespace === undefined ? 'a ClusterRole' : `a Role in namespace ${namespace}, or a ClusterRole,`;
+  return `${username} may not ${verb} ${resource} ${where}. Grant it by this rule in ${role} that is bound to ${username}: ${JSON.stringify(rule)}`;
+}

@@ -1,0 +1,198 @@
+/** The REST endpoints: list, get, wait for and clear locks. What they take and answer is in `schemas.ts`. */
+import { STATUS_CODES } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Static, TSchema } from 'typebox';
+import type { Clock } from '../clock.ts';
+import type { Clearer, Strategy, Target } from '../gate/clearing.ts';
+import type { Judgement, Lock } from '../gate/lock.ts';
+import type { Authentication, Identity, Right } from './authentication.ts';
+import { hangUpSignal } from './hang-up.ts';
+import { answered, isFree, notCleared, toJson } from './lock-answers.ts';
+import {
+  ClearedSchema,
+  ClearQuery,
+  type LockJson,
+  LocksSchema,
+  NamespaceParams,
+  NoQuery,
+  Ref,
+  ReleaseParams,
+  WaitQuery,
+} from './schemas.ts';
+import { answerWait, type WaitAnswerOptions, type WaitOutcome } from './wait.ts';
+
+/** The locks of the cluster, as the REST endpoints see them. Every method rejects when it cannot be read. */
+export interface Locks {
+  list(namespace: string | undefined, signal: AbortSignal): Promise<readonly Lock[]>;
+  find(target: Target, signal: AbortSignal): Promise<{ readonly lock: Lock } | undefined>;
+  wait(
+    target: Target,
+    timeoutSeconds: number,
+    signal: AbortSignal,
+    onLocked: (lock: Lock) => void,
+  ): Promise<WaitOutcome>;
+  clear: Clearer['clear'];
+  judge(lock: Lock): Judgement;
+  /** How many wait for the lock of a release at this replica. */
+  waiting(lock: Lock): number;
+}
+
+export interface LocksOptions {
+  readonly locks: Locks;
+  readonly authentication: Authentication;
+  readonly clock: Pick<Clock, 'after'>;
+}
+
+/** Whoever cannot be told within this time is better told to come back. */
+const READ_MS = 20_000;
+
+/** Once it has begun, clearing goes on when its caller hangs up, but not for ever. */
+const CLEAR_MS = 40_000;
+
+/** The query of DELETE, once it was checked. */
+interface ClearParameters {
+  readonly strategy: Strategy;
+  readonly force: boolean;
+  readonly revision?: number;
+  readonly uid?: string;
+  readonly reason?: string;
+}
+
+export function useLocks(app: FastifyInstance, { locks, authentication, clock }: LocksOptions): void {
+  /** Who sends the request, if they have the right. */
+  async function permit({ identity }: FastifyRequest, ...rights: readonly Right[]): Promise<Identity> {
+    if (identity === null) throw new Error('a route of the locks was reached without authentication');
+    const signal = AbortSignal.timeout(READ_MS);
+    for (const right of rights) await answered(authentication.demand(identity, right, signal));
+    return identity;
+  }
+
+  function show(lock: Lock): LockJson {
+    return toJson(lock, locks.judge(lock), locks.waiting(lock));
+  }
+
+  async function list(request: FastifyRequest, namespace?: string) {
+    await permit(request, { verb: 'list', ...(namespace !== undefined && { namespace }) });
+    const found = await answered(locks.list(namespace, AbortSignal.timeout(READ_MS)));
+    return { items: found.map(show) };
+  }
+
+  app.get(
+    '/locks',
+    { schema: describe('List all locks', { query: NoQuery, answer: LocksSchema }) },
+    (request) => list(request),
+  );
+
+  app.get<{ Params: Static<typeof NamespaceParams> }>(
+    '/namespaces/:namespace/locks',
+    {
+      schema: describe('List the locks of a namespace', {
+        params: NamespaceParams,
+        query: NoQuery,
+        answer: LocksSchema,
+      }),
+    },
+    (request) => list(request, request.params.namespace),
+  );
+
+  app.get<{ Params: Static<typeof ReleaseParams> }>(
+    '/namespaces/:namespace/locks/:release',
+    {
+      schema: describe('Show the lock of a release', {
+        params: ReleaseParams,
+        query: NoQuery,
+        answer: Ref('Lock'),
+        problems: [404],
+      }),
+    },
+    async (request, reply) => {
+      const { namespace, release: name } = request.params;
+      await permit(request, { verb: 'get', namespace, name });
+      const found = await answered(locks.find({ namespace, name }, AbortSignal.timeout(READ_MS)));
+      if (found === undefined) throw isFree({ namespace, name });
+      return reply.header('lockkeeper-record-uid', found.lock.revision.uid).send(show(found.lock));
+    },
+  );
+
+  app.get<{ Params: Static<typeof ReleaseParams>; Querystring: Required<Static<typeof WaitQuery>> }>(
+    '/namespaces/:namespace/locks/:release/wait',
+    {
+      schema: describe('Wait until a release is free', {
+        params: ReleaseParams,
+        query: WaitQuery,
+        problems: [409],
+      }),
+    },
+    async (request, reply) => {
+      const { namespace, release: name } = request.params;
+      const { timeout } = request.query;
+      await permit(request, { verb: 'watch', namespace, name });
+      const signal = hangUpSignal(reply);
+      const wait: WaitAnswerOptions['wait'] = (onLocked) =>
+        answered(locks.wait({ namespace, name }, timeout, signal, onLocked));
+      try {
+        return await answerWait(request, reply, { clock, show, wait, timeoutSeconds: timeout });
+      } catch (error) {
+        if (signal.aborted) return reply.hijack(); // nobody is there to be answered
+        throw error;
+      }
+    },
+  );
+
+  app.delete<{ Params: Static<typeof ReleaseParams>; Querystring: ClearParameters }>(
+    '/namespaces/:namespace/locks/:release',
+    {
+      schema: describe('Clear a lock', {
+        params: ReleaseParams,
+        query: ClearQuery,
+        answer: ClearedSchema,
+        problems: [404, 409, 422],
+      }),
+    },
+    async (request) => {
+      const { namespace, release: name } = request.params;
+      const { force, strategy } = request.query;
+      const right: Right = { verb: 'delete', namespace, name };
+      const forcing: Right[] = force ? [{ ...right, subresource: 'force' }] : [];
+      const { username: by } = await permit(request, right, ...forcing);
+      const clearing = { target: { namespace, name }, ...request.query, by, trigger: 'rest' as const };
+      const outcome = await answered(locks.clear(clearing, AbortSignal.timeout(CLEAR_MS)));
+      if (outcome.kind !== 'cleared') throw notCleared(outcome, clearing, show);
+      const { lock, judgement, next } = outcome;
+      return { cleared: toJson(lock, judgement, locks.waiting(lock)), strategy, next };
+    },
+  );
+}
+
+interface RouteSchemas {
+  readonly params?: TSchema;
+  readonly query: TSchema;
+  /** Of 200; without it, the answer is 204. */
+  readonly answer?: TSchema;
+  readonly problems?: readonly number[];
+}
+
+/** What may go wrong with every request. */
+const COMMON_PROBLEMS = [400, 401, 403, 429, 502, 503];
+
+function describe(summary: string, { params, query, answer, problems = [] }: RouteSchemas) {
+  const errors = [...COMMON_PROBLEMS, ...problems].map((status) => [
+    status,
+    {
+      description: STATUS_CODES[status],
+      content: { 'application/problem+json': { schema: Ref('Problem') } },
+    },
+  ]);
+  const success =
+    answer === undefined
+      ? { 204: { type: 'null', description: 'The release is free.' } }
+      : { 200: { description: 'Done.', content: { 'application/json': { schema: answer } } } };
+  return {
+    summary,
+    tags: ['locks'],
+    security: [{ token: [] }],
+    ...(params && { params }),
+    querystring: query,
+    response: { ...success, ...Object.fromEntries(errors) },
+  };
+}

@@ -1,0 +1,168 @@
+/** Requests to the API server: credentials, time limits, second attempts, and errors in words. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Dispatcher } from 'undici';
+import type { Connection, Pool } from './connection.ts';
+
+/** An answer of the API server that is not the one that was asked for. */
+export class KubernetesError extends Error {
+  /** The HTTP status, or the code of the Status object that a watch delivered. */
+  readonly status: number;
+
+  constructor(request: string, status: number, reason: string) {
+    super(`${request}: ${status}${reason && ` ${reason}`}`);
+    this.name = 'KubernetesError';
+    this.status = status;
+  }
+}
+
+export interface Requests {
+  /** The whole answer to a GET, which is sent again if need be. */
+  read<T>(path: string, options: ReadOptions, signal: AbortSignal): Promise<T>;
+  /**
+   * The whole answer to a POST, PUT or DELETE, which is sent once: only a refusal that says “later” is sent
+   * again. When no answer comes, what was asked for may have happened all the same.
+   */
+  write<T>(method: 'POST' | 'PUT' | 'DELETE', path: string, body: object, signal: AbortSignal): Promise<T>;
+  /** The same for a POST that stores nothing: sent again like a GET. */
+  ask<T>(path: string, body: object, signal: AbortSignal): Promise<T>;
+  /** The beginning of an answer that goes on and on. */
+  open(path: string, accept: string, signal: AbortSignal): Promise<Dispatcher.ResponseData['body']>;
+}
+
+export interface ReadOptions {
+  readonly accept: string;
+  /** For one attempt. Default: {@link ATTEMPT_MS}. */
+  readonly limitMs?: number;
+}
+
+export type RequestPool = Exclude<Pool, 'watches'>;
+
+export interface RequestsOptions {
+  readonly connection: Connection;
+  /** Whose turn to wait for: those that hold up deploys do not queue behind the others. */
+  readonly pool: RequestPool;
+  readonly attemptMs?: number;
+}
+
+/** A read inside a namespace takes milliseconds; an attempt that takes longer is made again. */
+const ATTEMPT_MS = 2_000;
+
+const ATTEMPTS = 3;
+const PAUSE_MS = 50;
+
+/** A write goes through the admission webhooks of others, each of which may take 10 s by default. */
+const WRITE_MS = 15_000;
+
+/** Overload, a restart of the API server, or a load balancer without one: what passes in a moment. */
+const PASSING = [429, 502, 503, 504];
+
+/** Nothing was done, and it may be tried again. Of the others above it is not sure that nothing was done. */
+const NOT_DONE = [429];
+
+/** Error texts go into logs; the API server's own are a few hundred characters long. */
+const MAX_REASON_LENGTH = 1_000;
+
+const JSON_TYPE = 'application/json';
+
+interface Outgoing {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly accept: string;
+  readonly body?: object;
+}
+
+export function createRequests({ connection, pool, attemptMs = ATTEMPT_MS }: RequestsOptions): Requests {
+  async function send(
+    { method, path, accept, body }: Outgoing,
+    from: Pool,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    const { [from]: dispatcher, headers } = await connection.access(signal);
+    const response = await dispatcher.request({
+      origin: connection.server,
+      path,
+      method,
+      headers: {
+        ...headers,
+        accept,
+        'user-agent': 'lockkeeper',
+        ...(body && { 'content-type': JSON_TYPE }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+      signal,
+    });
+    connection.sawDate(String(response.headers.date));
+    if (response.statusCode >= 300) throw await toError(`${method} ${path}`, response);
+    return response;
+  }
+
+  /**
+   * Reads the whole answer, or tries again: a connection that was closed while it was idle, one that hangs,
+   * and an API server that restarts are no failures yet. The signal ends it in any case.
+   */
+  async function persist<T>(
+    outgoing: Outgoing,
+    signal: AbortSignal,
+    limitMs: number,
+    mayPass: (error: unknown) => boolean,
+    attempt = 1,
+  ): Promise<T> {
+    try {
+      const both = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+      const { body } = await send(outgoing, pool, both);
+      return (await body.json()) as T;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (attempt === ATTEMPTS || !mayPass(error)) throw inWords(outgoing, error);
+      await pause(PAUSE_MS * attempt, undefined, { signal });
+      return persist(outgoing, signal, limitMs, mayPass, attempt + 1);
+    }
+  }
+
+  return {
+    read: (path, { accept, limitMs = attemptMs }, signal) =>
+      persist({ method: 'GET', path, accept }, signal, limitMs, isPassing),
+    ask: (path, body, signal) =>
+      persist({ method: 'POST', path, accept: JSON_TYPE, body }, signal, attemptMs, isPassing),
+    write: (method, path, body, signal) =>
+      persist({ method, path, accept: JSON_TYPE, body }, signal, WRITE_MS, wasNotDone),
+    async open(path, accept, signal) {
+      return (await send({ method: 'GET', path, accept }, 'watches', signal)).body;
+    },
+  };
+}
+
+async function toError(
+  request: string,
+  { statusCode, body }: Dispatcher.ResponseData,
+): Promise<KubernetesError> {
+  const text = await body.text();
+  return new KubernetesError(request, statusCode, reasonOf(text).slice(0, MAX_REASON_LENGTH));
+}
+
+/** The message of a Status object, or the body as it is: a proxy on the way answers in its own words. */
+function reasonOf(text: string): string {
+  try {
+    return String((JSON.parse(text) as { message?: unknown }).message ?? text);
+  } catch {
+    return text;
+  }
+}
+
+/** Whatever is no answer at all may pass; a body that is no JSON comes from something that is no API server. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof KubernetesError) return PASSING.includes(error.status);
+  return !(error instanceof SyntaxError);
+}
+
+function wasNotDone(error: unknown): boolean {
+  return error instanceof KubernetesError && NOT_DONE.includes(error.status);
+}
+
+/** Says what was asked. A name with several addresses fails with one error for each, and no message of its own. */
+function inWords({ method, path }: Outgoing, error: unknown): Error {
+  if (error instanceof KubernetesError) return error;
+  const { message, errors } = error as AggregateError;
+  const reasons = errors ? errors.map((each: Error) => each.message).join('; ') : message;
+  return new Error(`${method} ${path}: ${reasons}`, { cause: error });
+}

@@ -1,0 +1,165 @@
+/**
+ * Ends a lock: looks, judges, and acts on exactly the version that was judged. Whatever happens to the record
+ * in between makes the write fail, and nothing is lost: if Helm finished meanwhile, Helm wins; if it only wrote,
+ * it is alive.
+ */
+import type { Logger } from 'pino';
+import {
+  type Clearer,
+  type ClearOutcome,
+  type ClearRequest,
+  describeClearing,
+  whatBecameOf,
+} from '../gate/clearing.ts';
+import type { Judgement, Lock } from '../gate/lock.ts';
+import { describeLock } from '../gate/log-fields.ts';
+import type { Reader } from '../gate/ports.ts';
+import { judge } from '../gate/verdict.ts';
+import { nextCommands } from '../helm/next.ts';
+import { markFailed } from '../helm/record.ts';
+import { type Revision, recordName } from '../helm/release.ts';
+import type { EventRecorder } from '../kubernetes/events.ts';
+import type { RecordStore } from '../kubernetes/records.ts';
+import type { FoundLock, LockFinder } from './find.ts';
+
+export interface ClearerOptions {
+  readonly finder: Pick<LockFinder, 'find'>;
+  readonly reader: Pick<Reader, 'all'>;
+  readonly records: RecordStore;
+  readonly events: EventRecorder;
+  readonly staleAfterSeconds: number;
+  /** Milliseconds since 1970, by the clock that stamps the records. */
+  readonly now: () => number;
+  readonly log: Logger;
+  /** Told of each lock that was cleared. */
+  readonly onCleared: (request: ClearRequest) => void;
+}
+
+/** A lock that was looked at, and what is to be done about it. */
+interface Task extends FoundLock {
+  readonly request: ClearRequest;
+  readonly judgement: Judgement;
+  readonly signal: AbortSignal;
+}
+
+export function createClearer(options: ClearerOptions): Clearer {
+  const { finder, reader, records, events, staleAfterSeconds, now, log, onCleared } = options;
+
+  async function clear(request: ClearRequest, signal: AbortSignal): Promise<ClearOutcome> {
+    const found = await finder.find(request.target, signal);
+    if (found === undefined) return { kind: 'free' };
+    const { lock } = found;
+    if (!isNamed(lock, request)) return { kind: 'other', lock };
+    const judgement = judge(lock, staleAfterSeconds, now());
+    if (judgement.verdict === 'live' && !request.force) return { kind: 'live', lock, judgement };
+    const task: Task = { ...found, request, judgement, signal };
+    return request.strategy === 'delete' ? remove(task) : fail(task);
+  }
+
+  async function remove(task: Task): Promise<ClearOutcome> {
+    const { lock, revisions, signal } = task;
+    const { release, number, uid } = lock.revision;
+    const { driver, namespace, name } = release;
+    const removing = records.remove(driver, namespace, recordName(name, number), lock.revision, signal);
+    const conflict = await removing.catch(async (error: unknown) => {
+      // No answer is no news: the record tells.
+      const stored = await reader.all(release, signal);
+      if (stored.some((revision) => revision.uid === uid)) throw error;
+      return undefined;
+    });
+    return conflict ? changed(task, conflict) : succeed(task, revisions.slice(1));
+  }
+
+  async function fail(task: Task): Promise<ClearOutcome> {
+    const { lock, request, judgement, revisions, signal } = task;
+    const { release, number } = lock.revision;
+    const { driver, namespace, name } = release;
+    const record = await records.read(driver, namespace, recordName(name, number), signal);
+    if (record === undefined || !isVersion(record.metadata, lock.revision)) return changed(task);
+
+    const description = describeClearing(request, lock, judgement, now());
+    const edit = await markFailed(driver, record.data?.release ?? '', description);
+    if (edit.kind === 'refused') return { kind: 'unreadable', lock, words: edit.reason };
+    // The edit of a large record takes its time; a revision that was made meanwhile shadows this one.
+    const [newest] = await reader.all(release, signal);
+    if (newest?.uid !== lock.revision.uid) return changed(task);
+
+    const { metadata } = record;
+    const failed = {
+      ...record,
+      metadata: { ...metadata, labels: { ...metadata.labels, status: 'failed' } },
+      data: { ...record.data, release: edit.payload },
+    };
+    const conflict = await records.replace(driver, failed, signal).catch(async (error: unknown) => {
+      // No answer is no news: the record tells.
+      const stored = await records.read(driver, namespace, metadata.name, signal);
+      if (stored?.data?.release !== edit.payload) throw error;
+      return undefined;
+    });
+    const remaining = revisions.with(0, { ...lock.revision, status: 'failed' });
+    return conflict ? changed(task, conflict) : succeed(task, remaining);
+  }
+
+  async function succeed(task: Task, remaining: readonly Revision[]): Promise<ClearOutcome> {
+    const { lock, judgement, request } = task;
+    const { release, status, number } = lock.revision;
+    const { strategy, trigger, by, force, reason } = request;
+    const forced = force && judgement.verdict === 'live';
+    onCleared(request);
+    log.info(
+      {
+        namespace: release.namespace,
+        release: release.name,
+        driver: release.driver,
+        ...describeLock(lock),
+        strategy,
+        trigger,
+        by,
+        forced,
+        verdict: judgement.verdict,
+        because: judgement.reason,
+        reason,
+      },
+      'cleared',
+    );
+    const message = `revision ${number} (${status}) of release ${release.name}: ${describeClearing(request, lock, judgement, now())}, by ${strategy}`;
+    await report(task, { type: forced ? 'Warning' : 'Normal', reason: 'Cleared', message });
+    return { kind: 'cleared', lock, judgement, next: nextCommands(release, remaining) };
+  }
+
+  /** The lock is cleared: whether that can be told as an Event changes nothing. */
+  async function report({ lock, signal }: Task, text: Parameters<EventRecorder['record']>[1]): Promise<void> {
+    const { release, number, uid } = lock.revision;
+    const { driver, namespace, name } = release;
+    const kind = driver === 'secrets' ? 'Secret' : 'ConfigMap';
+    try {
+      await events.record({ kind, namespace, name: recordName(name, number), uid }, text, signal);
+    } catch (error) {
+      log.warn({ namespace, release: name, reason: String(error) }, 'no Event could be recorded');
+    }
+  }
+
+  async function changed({ lock, signal }: Task, conflict?: Error): Promise<ClearOutcome> {
+    const revisions = await reader.all(lock.revision.release, signal);
+    const own = revisions.find(({ uid }) => uid === lock.revision.uid);
+    // Nobody was first, then: something else between us and the storage refuses the write.
+    if (conflict && own?.resourceVersion === lock.revision.resourceVersion) throw conflict;
+    return { kind: 'changed', lock, words: whatBecameOf(lock, revisions[0], own !== undefined) };
+  }
+
+  return { clear };
+}
+
+function isNamed(
+  { revision }: Lock,
+  { revision: number = revision.number, uid = revision.uid }: ClearRequest,
+) {
+  return revision.number === number && revision.uid === uid;
+}
+
+function isVersion(
+  metadata: { readonly uid?: string; readonly resourceVersion?: string },
+  { uid, resourceVersion }: Revision,
+): boolean {
+  return metadata.uid === uid && metadata.resourceVersion === resourceVersion;
+}

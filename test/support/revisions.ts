@@ -1,0 +1,20 @@
+/** Revisions for tests of what is decided on them. */
+import type { Revision } from '../../src/helm/release.ts';
+
+/** Of `prod/api` in a Secret, unless said otherwise; last written when it was created. */
+export function revision(
+  number: number,
+  status: string,
+  { createdAt = 0, ...options }: Partial<Omit<Revision, 'number' | 'status'>> = {},
+): Revision {
+  return {
+    release: { driver: 'secrets', namespace: 'prod', name: 'api' },
+    number,
+    status,
+    uid: `uid-of-${number}`,
+    resourceVersion: String(number),
+    createdAt,
+    lastWriteAt: createdAt,
+    ...options,
+  };
+}
