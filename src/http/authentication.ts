@@ -52,11 +52,11 @@ export interface AuthenticationOptions {
 
 const RESOURCE = { group: 'lockkeeper.dev', resource: 'releaselocks' } as const;
 
-/** How long the API server's word about a token counts: somebody who is locked out may look on for so long. */
+/** How long the API server's word counts: somebody who is locked out may look on for so long, but clear nothing. */
 const TRUST_MS = 10_000;
 
-/** Tokens remembered at once, by their hashes. */
-const MAX_TOKENS = 10_000;
+/** Answers remembered at once; of tokens, by their hashes. */
+const MAX_ANSWERS = 10_000;
 
 /** A token that the API server did not vouch for in so long gets 503. */
 const ASK_MS = 10_000;
@@ -69,17 +69,16 @@ export function createAuthentication({ reviews, beforeAsking, now }: Authenticat
     await beforeAsking(request);
     return { identity: await reviews.whose(token, AbortSignal.timeout(ASK_MS)) };
   };
-  interface Question {
-    readonly token: string;
-    readonly request: FastifyRequest;
-  }
   const known = new LRUCache<string, { readonly identity: Identity | undefined }, Question>({
-    max: MAX_TOKENS,
-    ttl: TRUST_MS,
-    ttlResolution: 0,
-    perf: { now },
+    ...shortly(now),
     // One question for all who come with the same token at once; what it throws is not remembered.
     fetchMethod: (_hash, _stale, { context }) => ask(context.token, context.request),
+  });
+
+  const permissions = new LRUCache<string, boolean, Permission>({
+    ...shortly(now),
+    fetchMethod: (_key, _stale, { context: { identity, attributes, signal } }) =>
+      reviews.may(identity, attributes, signal),
   });
 
   return {
@@ -94,10 +93,30 @@ export function createAuthentication({ reviews, beforeAsking, now }: Authenticat
       );
     },
     async demand(identity, right, signal) {
-      if (await reviews.may(identity, { ...RESOURCE, ...right }, signal)) return;
-      throw new Problem(403, forbidden(identity, right));
+      const attributes = { ...RESOURCE, ...right };
+      const question = { identity, attributes, signal };
+      const permitted =
+        right.verb === 'delete'
+          ? await reviews.may(identity, attributes, signal)
+          : await permissions.forceFetch(JSON.stringify([identity, right]), { context: question });
+      if (!permitted) throw new Problem(403, forbidden(identity, right));
     },
   };
+}
+
+interface Question {
+  readonly token: string;
+  readonly request: FastifyRequest;
+}
+
+interface Permission {
+  readonly identity: Identity;
+  readonly attributes: Right & typeof RESOURCE;
+  readonly signal: AbortSignal;
+}
+
+function shortly(now: () => number) {
+  return { max: MAX_ANSWERS, ttl: TRUST_MS, ttlResolution: 0, perf: { now } };
 }
 
 function bearerToken({ headers: { authorization } }: FastifyRequest): string {

@@ -102,11 +102,11 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
 
   /** Looks once, and sleeps until it is worth looking again. */
   async function round(visit: Visit, change: Promise<void>): Promise<WaitOutcome | undefined> {
-    if (sleepers.isClosed()) return { kind: 'closed' };
     const { room, deadline, signal, onLocked } = visit;
     const sight = await look(room);
     signal.throwIfAborted();
     if (sight.kind === 'free') return sight;
+    if (sleepers.isClosed()) return { kind: 'closed' };
     if (sight.kind === 'locked') onLocked(sight.lock);
     if (clock.now() < deadline) {
       const failed = sight.kind === 'unknown';
