@@ -120,6 +120,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     wait: waits.wait,
     clear: forPeople.clearer.clear,
     judge: judgeNow,
+    waits: waits.count,
     waiting: ({ revision: { release } }) => gate.waiting(release) + waits.waitingFor(release),
   };
 

@@ -46,6 +46,15 @@ export function shutsDown(): Problem {
   );
 }
 
+export function isFull(most: number): Problem {
+  return new Problem(
+    503,
+    `${most} requests wait at this replica of lockkeeper, and that is all it takes: ask again`,
+    {},
+    RETRY,
+  );
+}
+
 /** Why nothing was cleared, and what to do instead. */
 export function notCleared(
   outcome: Exclude<ClearOutcome, { kind: 'cleared' }>,

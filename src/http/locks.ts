@@ -1,24 +1,14 @@
 /** The REST endpoints: list, get, wait for and clear locks. What they take and answer is in `schemas.ts`. */
-import { STATUS_CODES } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Static, TSchema } from 'typebox';
+import type { Static } from 'typebox';
 import type { Clock } from '../clock.ts';
 import type { Clearer, Strategy, Target } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import type { Authentication, Identity, Right } from './authentication.ts';
 import { hangUpSignal } from './hang-up.ts';
-import { answered, isFree, notCleared, toJson } from './lock-answers.ts';
-import {
-  ClearedSchema,
-  ClearQuery,
-  type LockJson,
-  LocksSchema,
-  NamespaceParams,
-  NoQuery,
-  Ref,
-  ReleaseParams,
-  WaitQuery,
-} from './schemas.ts';
+import { answered, isFree, isFull, notCleared, toJson } from './lock-answers.ts';
+import { CLEAR, GET, LIST, LIST_ALL, WAIT } from './operations.ts';
+import type { LockJson, NamespaceParams, ReleaseParams, WaitQuery } from './schemas.ts';
 import { answerWait, type WaitAnswerOptions, type WaitOutcome } from './wait.ts';
 
 /** The locks of the cluster, as the REST endpoints see them. Every method rejects when it cannot be read. */
@@ -35,6 +25,8 @@ export interface Locks {
   judge(lock: Lock): Judgement;
   /** How many wait for the lock of a release at this replica. */
   waiting(lock: Lock): number;
+  /** How many requests wait for any at this replica. */
+  waits(): number;
 }
 
 export interface LocksOptions {
@@ -48,6 +40,9 @@ const READ_MS = 20_000;
 
 /** Once it has begun, clearing goes on when its caller hangs up, but not for ever. */
 const CLEAR_MS = 40_000;
+
+/** A request that waits costs some 50 KB, most of it for TLS; a replica is given room for so many. */
+const MAX_WAITS = 5_000;
 
 /** The query of DELETE, once it was checked. */
 interface ClearParameters {
@@ -77,34 +72,17 @@ export function useLocks(app: FastifyInstance, { locks, authentication, clock }:
     return { items: found.map(show) };
   }
 
-  app.get(
-    '/locks',
-    { schema: describe('List all locks', { query: NoQuery, answer: LocksSchema }) },
-    (request) => list(request),
-  );
+  app.get('/locks', { schema: LIST_ALL }, (request) => list(request));
 
   app.get<{ Params: Static<typeof NamespaceParams> }>(
     '/namespaces/:namespace/locks',
-    {
-      schema: describe('List the locks of a namespace', {
-        params: NamespaceParams,
-        query: NoQuery,
-        answer: LocksSchema,
-      }),
-    },
+    { schema: LIST },
     (request) => list(request, request.params.namespace),
   );
 
   app.get<{ Params: Static<typeof ReleaseParams> }>(
     '/namespaces/:namespace/locks/:release',
-    {
-      schema: describe('Show the lock of a release', {
-        params: ReleaseParams,
-        query: NoQuery,
-        answer: Ref('Lock'),
-        problems: [404],
-      }),
-    },
+    { schema: GET },
     async (request, reply) => {
       const { namespace, release: name } = request.params;
       await permit(request, { verb: 'get', namespace, name });
@@ -116,17 +94,12 @@ export function useLocks(app: FastifyInstance, { locks, authentication, clock }:
 
   app.get<{ Params: Static<typeof ReleaseParams>; Querystring: Required<Static<typeof WaitQuery>> }>(
     '/namespaces/:namespace/locks/:release/wait',
-    {
-      schema: describe('Wait until a release is free', {
-        params: ReleaseParams,
-        query: WaitQuery,
-        problems: [409],
-      }),
-    },
+    { schema: WAIT },
     async (request, reply) => {
       const { namespace, release: name } = request.params;
       const { timeout } = request.query;
       await permit(request, { verb: 'watch', namespace, name });
+      if (locks.waits() >= MAX_WAITS) throw isFull(MAX_WAITS);
       const signal = hangUpSignal(reply);
       const wait: WaitAnswerOptions['wait'] = (onLocked) =>
         answered(locks.wait({ namespace, name }, timeout, signal, onLocked));
@@ -141,14 +114,7 @@ export function useLocks(app: FastifyInstance, { locks, authentication, clock }:
 
   app.delete<{ Params: Static<typeof ReleaseParams>; Querystring: ClearParameters }>(
     '/namespaces/:namespace/locks/:release',
-    {
-      schema: describe('Clear a lock', {
-        params: ReleaseParams,
-        query: ClearQuery,
-        answer: ClearedSchema,
-        problems: [404, 409, 422],
-      }),
-    },
+    { schema: CLEAR },
     async (request) => {
       const { namespace, release: name } = request.params;
       const { force, strategy } = request.query;
@@ -162,37 +128,4 @@ export function useLocks(app: FastifyInstance, { locks, authentication, clock }:
       return { cleared: toJson(lock, judgement, locks.waiting(lock)), strategy, next };
     },
   );
-}
-
-interface RouteSchemas {
-  readonly params?: TSchema;
-  readonly query: TSchema;
-  /** Of 200; without it, the answer is 204. */
-  readonly answer?: TSchema;
-  readonly problems?: readonly number[];
-}
-
-/** What may go wrong with every request. */
-const COMMON_PROBLEMS = [400, 401, 403, 429, 502, 503];
-
-function describe(summary: string, { params, query, answer, problems = [] }: RouteSchemas) {
-  const errors = [...COMMON_PROBLEMS, ...problems].map((status) => [
-    status,
-    {
-      description: STATUS_CODES[status],
-      content: { 'application/problem+json': { schema: Ref('Problem') } },
-    },
-  ]);
-  const success =
-    answer === undefined
-      ? { 204: { type: 'null', description: 'The release is free.' } }
-      : { 200: { description: 'Done.', content: { 'application/json': { schema: answer } } } };
-  return {
-    summary,
-    tags: ['locks'],
-    security: [{ token: [] }],
-    ...(params && { params }),
-    querystring: query,
-    response: { ...success, ...Object.fromEntries(errors) },
-  };
 }

@@ -62,6 +62,7 @@ export const ClearQuery = Type.Object(
   {
     strategy: Type.Optional(
       Type.Enum([...STRATEGIES], {
+        type: 'string',
         default: 'mark-failed',
         description:
           '`mark-failed` gives the revision the status `failed` and keeps it in `helm history`; `delete` removes it.',
@@ -119,6 +120,7 @@ export const LockSchema = Type.Object(
       description: 'Who created the revision; null if this replica did not see it.',
     }),
     verdict: Type.Enum(['live', 'dead-holder', 'expired'], {
+      type: 'string',
       description:
         'Whether the holder may still be at work. `expired`: it has not written for too long. `dead-holder` is reserved for a proof of its death.',
     }),
@@ -130,11 +132,18 @@ export const LockSchema = Type.Object(
 
 export type LockJson = Static<typeof LockSchema>;
 
+/** One line of a wait: where it stands, and at last how it ended. */
+export const WaitLineSchema = Type.Union([
+  Type.Object({ lock: Type.Optional(Ref('Lock')) }, { description: 'Still waiting.' }),
+  Type.Object({ status: Type.Literal(204) }, { description: 'The release is free.' }),
+  Ref('Problem'),
+]);
+
 export const LocksSchema = Type.Object({ items: Type.Array(Ref('Lock')) });
 
 export const ClearedSchema = Type.Object({
   cleared: Ref('Lock'),
-  strategy: Type.Enum([...STRATEGIES]),
+  strategy: Type.Enum([...STRATEGIES], { type: 'string' }),
   next: Type.Array(Type.String(), {
     description: 'The commands that work now, the best first. CHART stands for yours.',
   }),

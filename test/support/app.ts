@@ -14,6 +14,7 @@ const locks: Locks = {
   clear: unexpected,
   judge: () => ({ verdict: 'live', reason: 'unknown', staleInSeconds: 1 }),
   waiting: () => 0,
+  waits: () => 0,
 };
 
 /** Everything but the webhook's part: a guard and a cluster that nobody is to ask. */
