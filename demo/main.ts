@@ -2,11 +2,16 @@
 import { parseArgs } from 'node:util';
 import { ClaimError, createNarrator } from './narrator.ts';
 import { CHART, NAMESPACE, type Stage, setStage } from './stage.ts';
-import { firstInstall, heldRollback, race, sentAway, shadowed, type Teller } from './story.ts';
+import { clearedByPipeline, oldHabits } from './stale.ts';
+import { firstInstall, heldRollback, race, sentAway, shadowed } from './story.ts';
+import type { Teller } from './teller.ts';
+
+const CHAPTERS = [firstInstall, heldRollback, sentAway, race, shadowed, clearedByPipeline, oldHabits];
 
 const HELP = `npm run demo [-- --keep]
 
-Tells in five chapters how Lockkeeper keeps two deploys of one release apart, with real Helm.
+Tells in seven chapters how Lockkeeper keeps two deploys of one release apart, with real Helm, and what
+becomes of a lock whose holder died.
 Each sentence with a tick was checked before it is printed; a claim that is not seen ends the demo with exit code 1.
 
   --keep   leave everything running afterwards, and print what to try by hand
@@ -41,7 +46,7 @@ async function tell(stage: Stage): Promise<void> {
   const teller: Teller = { stage, narrator };
   showWaits(stage);
   await stage.installWebhook();
-  for (const chapter of [firstInstall, heldRollback, sentAway, race, shadowed]) await chapter(teller);
+  for (const chapter of CHAPTERS) await chapter(teller);
 }
 
 /** A line for every deploy in the gate, from Lockkeeper's own log. */
@@ -60,6 +65,10 @@ function showWaits({ log }: Stage): void {
 
 async function keep(stage: Stage): Promise<void> {
   const { helm, kubectl } = stage.helm;
+  const curl = (method: 'GET' | 'DELETE', path: string) => {
+    const lines = stage.rest.curl(method, path, "-w ' %{http_code}\\n'").split('\n');
+    return lines.map((line) => `    ${line}`);
+  };
   narrator.chapter('Everything is left running. To try it by hand:');
   for (const line of [
     'In a second terminal, an upgrade that stays in flight, because nobody runs the Job of its hook:',
@@ -67,8 +76,14 @@ async function keep(stage: Stage): Promise<void> {
     `    ${helm} upgrade api ${CHART} --set hook.pre=true`,
     'In a third one, a rollback, which is held:',
     `    export KUBECONFIG=${await stage.kubeconfig('alice')}`,
-    `    ${helm} rollback api 1`,
-    'In a fourth one, the end of the hook, and then the history:',
+    `    ${helm} rollback api`,
+    'In a fourth one, all locks; this one; clearing it (409 without ?force=true); waiting for it:',
+    `    export TOKEN=${stage.rest.token}`,
+    ...curl('GET', ''),
+    ...curl('GET', '/api'),
+    ...curl('DELETE', '/api'),
+    ...curl('GET', '/api/wait'),
+    'In a fifth one, the end of the hook, and then the history:',
     `    export KUBECONFIG=${await stage.kubeconfig('alice')}`,
     `    ${kubectl} patch job api-pre -n ${NAMESPACE} --subresource=status --type=merge -p '{"status":{"succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}}'`,
     `    ${helm} history api`,

@@ -89,9 +89,13 @@ export function createNarrator({ out, now, live }: NarratorOptions): Narrator {
     title: (text) => line(bold(text)),
     chapter: (text) => line(`\n${bold(text)}`),
     say: (text) => line(`  ${text}`),
-    command: (user, text) => line(`  ${dim(user.padEnd(6))} ${dim('$')} ${text}`),
+    command: (user, text) =>
+      line(`  ${dim(user.padEnd(6))} ${dim('$')} ${text.replaceAll('\n', `\n${QUOTE_INDENT}`)}`),
     quote: (text) => {
-      for (const part of wrap(text.trim(), width - QUOTE_INDENT.length)) line(`${QUOTE_INDENT}${dim(part)}`);
+      const parts = text.trim().split('\n');
+      for (const part of parts.flatMap((long) => wrap(long, width - QUOTE_INDENT.length))) {
+        line(`${QUOTE_INDENT}${dim(part)}`);
+      }
     },
     claim(expected, holds, seen) {
       if (!holds) throw new ClaimError(expected, typeof seen === 'string' ? seen : JSON.stringify(seen));

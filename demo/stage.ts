@@ -1,7 +1,7 @@
 /** What the story is played on: the embedded cluster in this process, Lockkeeper in its own, real Helm. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ApiClient } from '../test/clusters/client.ts';
+import { type ApiClient, connect } from '../test/clusters/client.ts';
 import type { User } from '../test/clusters/cluster.ts';
 import { type EmbeddedCluster, startEmbeddedCluster } from '../test/clusters/embedded/cluster.ts';
 import { GATE_WEBHOOKS_PATH, gateWebhook } from '../test/support/gate-webhook.ts';
@@ -9,6 +9,7 @@ import { createLogReader, type LogReader } from '../test/support/log.ts';
 import { issueTlsFiles } from '../test/support/tls.ts';
 import { defaultHelm, type HelmBinary } from '../test/tools/binaries.ts';
 import { helmEnvironment, type RunningProgram, start } from '../test/tools/run.ts';
+import { createRest, type Rest } from './rest.ts';
 
 export const NAMESPACE = 'shop';
 export const CHART = fileURLToPath(new URL('../test/fixtures/charts/app', import.meta.url));
@@ -28,6 +29,7 @@ export const USERS = {
 } as const satisfies Record<string, User>;
 
 export type UserName = keyof typeof USERS;
+export type Program = 'helm' | 'kubectl';
 
 export interface Stage {
   readonly cluster: EmbeddedCluster;
@@ -37,8 +39,10 @@ export interface Stage {
   readonly log: LogReader;
   /** Resolves with its exit code when Lockkeeper ends. */
   readonly lockkeeperEnded: Promise<number | null>;
-  /** Starts Helm as somebody. */
-  run(user: UserName, args: readonly string[]): RunningProgram;
+  /** Lockkeeper's REST endpoints, as the runner calls them. */
+  readonly rest: Rest;
+  /** Starts Helm, or kubectl, as somebody. */
+  run(user: UserName, args: readonly string[], program?: Program): RunningProgram;
   kubeconfig(user: UserName): Promise<string>;
   installWebhook(): Promise<void>;
   removeWebhook(): Promise<void>;
@@ -73,7 +77,8 @@ async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: Stag
   };
 
   const running = new Set<RunningProgram>();
-  const tls = await issueTlsFiles(join(cluster.folder, 'tls'));
+  const tlsFolder = join(cluster.folder, 'tls');
+  const tls = await issueTlsFiles(tlsFolder);
   const log = createLogReader();
   const lockkeeper = start(process.execPath, [MAIN], {
     env: {
@@ -96,7 +101,10 @@ async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: Stag
   });
   const { port } = await Promise.race([log.line('listening'), failed(lockkeeper)]);
   await log.line('listed');
-  const webhook = gateWebhook({ url: `https://127.0.0.1:${port}`, caCertificate: tls.caCertificate });
+  const url = `https://127.0.0.1:${port}`;
+  const webhook = gateWebhook({ url, caCertificate: tls.caCertificate });
+  const token = await cluster.token(USERS.runner);
+  const client = connect({ url, caCertificate: tls.caCertificate, token });
 
   return {
     cluster,
@@ -104,12 +112,13 @@ async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: Stag
     helm,
     log,
     lockkeeperEnded: lockkeeper.done.then(({ code }) => code),
-    run(user, args) {
+    rest: createRest({ client, url, caFile: join(tlsFolder, 'ca.crt'), token, namespace: NAMESPACE }),
+    run(user, args, program = 'helm') {
       const env = helmEnvironment({ folder: cluster.folder, kubeconfig: kubeconfigs[user] });
-      const program = start(helm.helm, args, { env });
-      running.add(program);
-      void program.done.finally(() => running.delete(program));
-      return program;
+      const started = start(helm[program], args, { env });
+      running.add(started);
+      void started.done.finally(() => running.delete(started));
+      return started;
     },
     kubeconfig: async (user) => kubeconfigs[user],
     installWebhook: async () => {
@@ -119,6 +128,7 @@ async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: Stag
     async stop() {
       for (const program of running) program.kill('SIGKILL');
       await Promise.all([...running].map(({ done }) => done));
+      client.close();
       lockkeeper.kill('SIGTERM');
       const { code } = await lockkeeper.done;
       await cluster.stop();

@@ -1,17 +1,19 @@
-/** The story, chapter by chapter. Each sentence with a tick was checked before it was printed. */
+/** The first chapters: deploys that meet. Each sentence with a tick was checked before it was printed. */
 import type { AdmissionEvent } from '../test/clusters/embedded/admission.ts';
 import type { LogLine } from '../test/support/log.ts';
-import type { RunResult } from '../test/tools/run.ts';
-import { ClaimError, type Narrator } from './narrator.ts';
-import { CHART, NAMESPACE, type Stage, type UserName } from './stage.ts';
-
-export interface Teller {
-  readonly stage: Stage;
-  readonly narrator: Narrator;
-}
-
-/** What is typed is shown with `./chart`; what is run has the whole path. */
-const SHOWN_CHART = './chart';
+import { NAMESPACE, type Stage } from './stage.ts';
+import {
+  claimHistory,
+  claimSuccess,
+  dieInMidUpgrade,
+  hookOf,
+  SHOWN_CHART,
+  soon,
+  succeed,
+  type Teller,
+  type,
+  words,
+} from './teller.ts';
 
 export async function firstInstall(teller: Teller): Promise<void> {
   teller.narrator.chapter('1 · A first install');
@@ -100,15 +102,7 @@ export async function shadowed(teller: Teller): Promise<void> {
   narrator.chapter('5 · An old wound: a pending revision below the newest locks nothing');
   narrator.say('As it was before Lockkeeper: the webhook is taken away, and a deploy dies half-way.');
   await stage.removeWebhook();
-  const job = hookOf(stage);
-  narrator.command(
-    'runner',
-    `helm upgrade api ${SHOWN_CHART} --set hook.pre=true      (killed with kill -9)`,
-  );
-  const upgrade = stage.run('runner', ['upgrade', 'api', CHART, '--set', 'hook.pre=true']);
-  await soon(stage, 'the upgrade begins', job);
-  upgrade.kill('SIGKILL');
-  await upgrade.done;
+  await dieInMidUpgrade(teller, 'api');
   await succeed(teller, 'alice', 'rollback api 6');
   await claimHistory(teller, '6 superseded, 7 pending-upgrade, 8 deployed');
   narrator.say('Helm leaves revision 7 pending for ever. The webhook is back; does 7 lock the release?');
@@ -120,57 +114,15 @@ export async function shadowed(teller: Teller): Promise<void> {
   await claimHistory(teller, '7 pending-upgrade, 8 superseded, 9 deployed');
 }
 
-/** Far longer than any step takes; a demo that waits for ever tells nobody what is wrong. */
-const STEP_MS = 20_000;
-
-/** What was waited for, or the end of the demo: with the limit, or with Lockkeeper. */
-async function soon<T>({ lockkeeperEnded }: Stage, expected: string, event: Promise<T>): Promise<T> {
-  const { promise: timeout, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => reject(new ClaimError(expected, `nothing for ${STEP_MS / 1000} s`)),
-    STEP_MS,
-  );
-  const crash = lockkeeperEnded.then((code) => {
-    throw new ClaimError(expected, `Lockkeeper ended with ${code}`);
-  });
-  return Promise.race([event, timeout, crash]).finally(() => clearTimeout(timer));
-}
-
-/** Shows the command, runs it, and returns what came of it. */
-function type({ narrator, stage }: Teller, user: UserName, command: string): Promise<RunResult> {
-  narrator.command(user, `helm ${command}`);
-  const { done } = stage.run(user, command.replace(SHOWN_CHART, CHART).split(' '));
-  return soon(stage, `helm ${command} ends`, done);
-}
-
-async function succeed(teller: Teller, user: UserName, command: string): Promise<void> {
-  const result = await type(teller, user, command);
-  if (result.code !== 0) teller.narrator.claim(`helm ${command} succeeds`, false, words(result));
-}
-
-async function claimSuccess({ narrator }: Teller, running: Promise<RunResult>, claim: string): Promise<void> {
-  const result = await running;
-  narrator.claim(claim, result.code === 0, words(result));
-}
-
-/** What Helm printed for its user. */
-function words({ code, stdout, stderr }: RunResult): string {
-  return code === 0 ? stdout.trim() : stderr.trim();
-}
-
 /** An upgrade whose hook's Job nobody completes until `finish` is called. */
 async function upgradeInFlight(teller: Teller, revision: number) {
   const { narrator, stage } = teller;
-  const job = hookOf(stage);
+  const job = hookOf(stage, 'api');
   const upgrade = type(teller, 'runner', `upgrade api ${SHOWN_CHART} --set hook.pre=true`);
   const failed = upgrade.then(({ stderr }) => stderr);
   const started = await Promise.race([job.then(() => ''), failed]);
   narrator.claim(`revision ${revision} is pending-upgrade: its hook is running`, started === '', started);
   return { upgrade, finish: () => stage.admin.completeJob(NAMESPACE, 'api-pre', 'Complete') };
-}
-
-function hookOf({ cluster }: Stage): Promise<unknown> {
-  return cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
 }
 
 function claimWaits({ narrator }: Teller, held: LogLine, revision: number, locked: number): void {
@@ -205,15 +157,6 @@ async function claimAdmittedByTheWrite(
 
 function answeredAt(event: AdmissionEvent): number {
   return event.phase === 'answered' ? event.answeredAt : Number.NaN;
-}
-
-/** The last revisions of the release, as `helm history` shows them. */
-async function claimHistory({ narrator, stage }: Teller, expected: string): Promise<void> {
-  const { stdout } = await stage.run('alice', ['history', 'api', '--output', 'json']).done;
-  const revisions: { revision: number; status: string }[] = JSON.parse(stdout);
-  const count = expected.split(', ').length;
-  const seen = revisions.slice(-count).map(({ revision, status }) => `${revision} ${status}`);
-  narrator.claim(`helm history: ${expected}`, seen.join(', ') === expected, seen.join(', '));
 }
 
 /** Lets the next two creations of a record reach the gate together, as an unlucky moment would. */
