@@ -4,7 +4,7 @@
  * a lock, and only while it is live: what Helm prunes otherwise, and a stale lock, are nobody's concern here.
  */
 import type { Logger } from 'pino';
-import type { Driver } from '../helm/release.ts';
+import { type Driver, isPending } from '../helm/release.ts';
 import type { Review, Verdict } from './admission-review.ts';
 import { type Deletion, screenDeletion } from './decision.ts';
 import type { Call } from './hold.ts';
@@ -50,7 +50,8 @@ export function createGuard(options: GuardOptions): Guard {
     signal: AbortSignal,
   ): Promise<JudgedLock | undefined> {
     const [newest] = await reader.all(release, signal);
-    if (newest === undefined || newest.uid !== uid) return undefined;
+    // It was pending when it was to be deleted, and may have ended since.
+    if (newest?.uid !== uid || !isPending(newest.status)) return undefined;
     const lock = { revision: newest, holder: holders.of(uid) };
     const judgement = judge(lock, staleAfterSeconds, date());
     return judgement.verdict === 'live' ? { lock, judgement } : undefined;
