@@ -185,6 +185,8 @@ export function createGate(options: GateOptions): Gate {
     try {
       const outcome = await clearer.clear({ ...request, revision, uid, by }, reads.signal);
       if (outcome.kind === 'cleared') visit.warnings.push(clearedOnTheWay(lock, judgement));
+      // Not the lock: it ended, or a newer revision shadows it; asking again about the same one leads nowhere.
+      if (outcome.kind === 'free' || outcome.kind === 'other') visit.keep = uid;
       if (outcome.kind !== 'unreadable') return undefined;
       visit.keep = uid;
       log.error(
@@ -228,8 +230,10 @@ export function createGate(options: GateOptions): Gate {
     }
   }
 
-  async function read({ deploy: { release, revision }, reads: { signal } }: Visit): Promise<ClusterFacts> {
-    if (watched.mayExist(release, revision)) {
+  async function read({ deploy, reads: { signal }, keep }: Visit): Promise<ClusterFacts> {
+    const { release, revision } = deploy;
+    // Of a lock that was found to be none, only the whole history tells why.
+    if (keep !== undefined || watched.mayExist(release, revision)) {
       const all = await reader.all(release, signal);
       return {
         rival: toLock(all.find(({ number }) => number >= revision)),
@@ -347,6 +351,6 @@ interface Visit {
   heldSince: number | undefined;
   /** For the client, with the final answer. */
   readonly warnings: string[];
-  /** The uid of a stale lock that could not be cleared. */
+  /** The uid of a stale lock that could not be cleared, or was found to be none. */
   keep: string | undefined;
 }
