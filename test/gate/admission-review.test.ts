@@ -35,6 +35,12 @@ t.test('a body that is no review is refused in words, with its uid if it has one
     ['dryRun "yes"', withRequest({ dryRun: 'yes' }), 'r-1', /request\.dryRun must/],
     ['labels that are numbers', labelled({ version: 7 }), 'r-1', /request\.object/],
     [
+      'annotations that are numbers',
+      withRequest({ operation: 'DELETE', oldObject: { metadata: { annotations: { a: 1 } } } }),
+      'r-1',
+      /request\.oldObject/,
+    ],
+    [
       'wrong in two places: the deeper one tells more',
       { ...withRequest({ resource: {} }), kind: 'X' },
       'r-1',
@@ -71,6 +77,22 @@ t.test('a DELETE shows what is to be deleted', async (t) => {
   const { name } = unnamed.request;
   unnamed.request.name = '';
   t.equal(reviewOf(unnamed).name, name);
+});
+
+t.test('a creation shows what is to be stored, a deletion what was', async (t) => {
+  const record = (uid: string) => ({ metadata: { uid, annotations: { of: uid } } });
+  for (const [operation, uid] of [
+    ['CREATE', 'new'],
+    ['UPDATE', 'new'],
+    ['DELETE', 'old'],
+  ] as const) {
+    const wire = deployReview();
+    Object.assign(wire.request, { operation, object: record('new'), oldObject: record('old') });
+    t.match(reviewOf(wire), { operation, objectUid: uid, annotations: { of: uid } }, operation);
+  }
+  const gone = deployReview();
+  Object.assign(gone.request, { operation: 'DELETE', oldObject: null });
+  t.match(reviewOf(gone), { objectUid: '', labels: {}, annotations: {} }, 'a deletion that shows nothing');
 });
 
 t.test('who sent it', async (t) => {

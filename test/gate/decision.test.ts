@@ -1,9 +1,16 @@
 /** Design §4.1, row by row. */
 import t from 'tap';
 import { type ParsedBody, parseAdmissionReview, type Review } from '../../src/gate/admission-review.ts';
-import { type ClusterFacts, type Deploy, decide, type Policy, screen } from '../../src/gate/decision.ts';
+import {
+  AUTO_CLEAR,
+  type ClusterFacts,
+  type Deploy,
+  decide,
+  type Policy,
+  screen,
+} from '../../src/gate/decision.ts';
 import type { Lock } from '../../src/gate/lock.ts';
-import { DRIVERS } from '../../src/helm/release.ts';
+import { DRIVERS, PENDING_STATUSES } from '../../src/helm/release.ts';
 import { deployReview, fixture, fixtureNames, type WireReview } from '../fixtures/reviews.ts';
 import { revision } from '../support/revisions.ts';
 
@@ -213,6 +220,48 @@ t.test('rule 7 names the lock that is waited for', async (t) => {
     lock: below,
     judgement: { verdict: 'live' },
   });
+});
+
+t.test('rule 5: what is cleared, by what comes to the gate and by LOCKKEEPER_AUTO_CLEAR', async (t) => {
+  const rows = [
+    // verdict, R is ............... off ... dead-holder  expired
+    ['live', 'pending-install', ['hold', 'hold', 'hold']],
+    ['live', 'pending-upgrade', ['hold', 'hold', 'hold']],
+    ['live', 'pending-rollback', ['hold', 'hold', 'hold']],
+    ['expired', 'pending-install', ['hold', 'hold', 'clear']],
+    ['expired', 'pending-upgrade', ['hold', 'hold', 'clear']],
+    ['expired', 'pending-rollback', ['hold', 'clear', 'clear']],
+  ] as const;
+  for (const [verdict, status, expected] of rows) {
+    const deploy = deployOf(deployReview({ revision: 7, status }));
+    const staleAfterSeconds = verdict === 'live' ? 43 : 42;
+    for (const locked of PENDING_STATUSES) {
+      const below = lock(6, locked);
+      const kinds = AUTO_CLEAR.map((autoClear) => {
+        const decision = decide(deploy, { rival: undefined, below }, { autoClear, staleAfterSeconds }, NOW);
+        t.match(decision, { lock: below, judgement: { verdict } }, `${verdict}: the lock and its verdict`);
+        return decision.kind;
+      });
+      t.same(kinds, expected, `${status} over ${verdict} ${locked}: ${expected}`);
+    }
+  }
+});
+
+t.test('rule 5 comes after rules 3 and 4: what is no lock is not cleared', async (t) => {
+  const deploy = deployOf(deployReview({ revision: 7, status: 'pending-rollback' }));
+  const policy: Policy = { autoClear: 'expired', staleAfterSeconds: 1 };
+  const rows: [string, ClusterFacts, string][] = [
+    [
+      'another one is at 7 over a stale 6',
+      { rival: lock(7, 'pending-rollback'), below: lock(6, 'pending-upgrade') },
+      'deny',
+    ],
+    ['6 is old and deployed', { rival: undefined, below: lock(6, 'deployed') }, 'allow'],
+    ['6 is old and failed', { rival: undefined, below: lock(6, 'failed') }, 'allow'],
+  ];
+  for (const [given, facts, expected] of rows) {
+    t.equal(decide(deploy, facts, policy, NOW).kind, expected, `${given}: ${expected}`);
+  }
 });
 
 function changed(change: (review: WireReview) => void): Review {

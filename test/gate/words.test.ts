@@ -3,12 +3,15 @@ import t from 'tap';
 import type { Lock } from '../../src/gate/lock.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import {
+  clearedOnTheWay,
   duration,
+  guarded,
   locked,
   lostTheRace,
   malformed,
   waitedTooLong,
   who,
+  wouldClear,
   wouldWait,
 } from '../../src/gate/words.ts';
 import type { Driver } from '../../src/helm/release.ts';
@@ -69,6 +72,75 @@ t.test('the commands work for releases kept in ConfigMaps, and for names with do
   t.match(
     text,
     / It is stale \(no sign of life for 42s, and 42s are enough\): end it with: kubectl delete configmap sh\.helm\.release\.v1\.app\.v2\.v6 -n prod$/,
+  );
+});
+
+t.test('the way out of a live lock needs a mark, that of a stale one does not', async (t) => {
+  const see = 'To see the lock: helm history api -n prod.';
+  const end = 'end it with: kubectl delete secret sh.helm.release.v1.api.v6 -n prod';
+  const mark = 'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true';
+  const wayOuts: [string, number, string][] = [
+    [
+      'live',
+      900,
+      `${see} If the client that holds it is dead, ${end}. While the lock is live (for 14m18s more, unless it is ` +
+        `written again), that needs a mark first: ${mark}`,
+    ],
+    [
+      'live for a second',
+      43,
+      `${see} If the client that holds it is dead, ${end}. While the lock is live (for 1s more, unless it is ` +
+        `written again), that needs a mark first: ${mark}`,
+    ],
+    ['stale', 30, `${see} It is stale (no sign of life for 42s, and 30s are enough): ${end}`],
+  ];
+  const locks =
+    'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
+    'ci/runner-7f9c). Nothing was changed.';
+  for (const [given, staleAfterSeconds, wayOut] of wayOuts) {
+    const judged = { lock: lock(), judgement: judge(lock(), staleAfterSeconds, NOW) };
+    t.equal(
+      locked(judged, NOW),
+      `${locks} It will be retried automatically; if this is the last line you see, the retries are used up. ${wayOut}`,
+      `${given}: sent away`,
+    );
+    t.equal(
+      waitedTooLong(judged, 300, NOW),
+      `${locks} Yours waited for 5m, which is as long as lockkeeper lets a deploy wait. ${wayOut}`,
+      `${given}: waited too long`,
+    );
+    t.equal(
+      wouldWait(judged, NOW),
+      `${locks} This was a dry run: a real deploy would wait for it now. ${wayOut}`,
+      `${given}: dry run`,
+    );
+  }
+});
+
+t.test('what a deploy reads that got past a stale lock', async (t) => {
+  const judgement = judge(lock(), 30, NOW);
+  t.equal(
+    clearedOnTheWay(lock(), judgement),
+    'lockkeeper marked revision 6 of prod/api as failed, which was pending-upgrade: no sign of life for 42s, and ' +
+      '30s are enough',
+  );
+  t.equal(
+    wouldClear(lock(), judgement),
+    'lockkeeper would mark revision 6 of prod/api as failed, which is pending-upgrade: no sign of life for 42s, ' +
+      'and 30s are enough',
+  );
+});
+
+t.test('whoever deletes the record of a live lock reads what would happen, and the way', async (t) => {
+  const live = lock('configmaps', 'app.v2');
+  t.equal(
+    guarded({ lock: live, judgement: judge(live, 900, NOW) }, NOW),
+    'release prod/app.v2: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
+      'ci/runner-7f9c) is being deployed. Without its record, another deploy could run beside it. Nothing was ' +
+      'deleted. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. If the client that holds it is ' +
+      'dead, end it with: kubectl delete configmap sh.helm.release.v1.app.v2.v6 -n prod. While the lock is live ' +
+      '(for 14m18s more, unless it is written again), that needs a mark first: kubectl annotate configmap ' +
+      'sh.helm.release.v1.app.v2.v6 -n prod lockkeeper.dev/allow-delete=true',
   );
 });
 

@@ -1,11 +1,13 @@
 /** Revisions for tests of what is decided on them. */
 import type { Revision } from '../../src/helm/release.ts';
 
+export type RevisionOptions = Partial<Omit<Revision, 'number' | 'status'>>;
+
 /** Of `prod/api` in a Secret, unless said otherwise; last written when it was created. */
 export function revision(
   number: number,
   status: string,
-  { createdAt = 0, ...options }: Partial<Omit<Revision, 'number' | 'status'>> = {},
+  { createdAt = 0, ...options }: RevisionOptions = {},
 ): Revision {
   return {
     release: { driver: 'secrets', namespace: 'prod', name: 'api' },

@@ -1,0 +1,41 @@
+/** Design §4.2: who may still be at work, by the age of the last sign of life. */
+import t from 'tap';
+import { judge } from '../../src/gate/verdict.ts';
+import { revision } from '../support/revisions.ts';
+
+const NOW = Date.parse('2026-11-22T13:00:00Z');
+const STALE_AFTER_SECONDS = 900;
+
+/** A lock that was created, and last written, so many seconds before now. */
+function judgeLock(createdAgo: number, writtenAgo: number) {
+  const createdAt = NOW - createdAgo * 1000;
+  const lastWriteAt = NOW - writtenAgo * 1000;
+  const lock = { revision: revision(6, 'pending-upgrade', { createdAt, lastWriteAt }), holder: undefined };
+  return judge(lock, STALE_AFTER_SECONDS, NOW);
+}
+
+t.test(
+  'given a lock and its last write, when it is judged, then it is live for 900 s from that',
+  async (t) => {
+    const rows: [string, number, number, string, number, string][] = [
+      ['just created', 0, 0, 'live', 900, 'created 0s ago, stale in 15m unless it is written again'],
+      ['created', 42, 42, 'live', 858, 'created 42s ago, stale in 14m18s unless it is written again'],
+      ['at work', 4_000, 42, 'live', 858, 'last written 42s ago, stale in 14m18s unless it is written again'],
+      ['1 s left', 899, 899, 'live', 1, 'created 14m59s ago, stale in 1s unless it is written again'],
+      [
+        '1 ms left',
+        899.999,
+        899.999,
+        'live',
+        1,
+        'created 14m59s ago, stale in 1s unless it is written again',
+      ],
+      ['none left', 900, 900, 'expired', 0, 'no sign of life for 15m, and 15m are enough'],
+      ['long silent', 9_000, 4_000, 'expired', 0, 'no sign of life for 1h6m, and 15m are enough'],
+      ['by a clock ahead', -5, -5, 'live', 900, 'created 0s ago, stale in 15m unless it is written again'],
+    ];
+    for (const [given, createdAgo, writtenAgo, verdict, staleInSeconds, reason] of rows) {
+      t.same(judgeLock(createdAgo, writtenAgo), { verdict, reason, staleInSeconds }, `${given}: ${verdict}`);
+    }
+  },
+);
