@@ -97,13 +97,13 @@ function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): str
   const kind = release.driver === 'secrets' ? 'secret' : 'configmap';
   const record = `${kind} ${recordName(release.name, number)} -n ${release.namespace}`;
   const see = `To see the lock: ${historyCommand(lock)}.`;
-  const end = `end it with: kubectl delete ${record}`;
-  if (verdict === 'expired') return `${see} It is stale (${reason}): ${end}`;
+  const end = `kubectl delete ${record}`;
+  if (verdict === 'expired') return `${see} It is stale (${reason}): end it with: ${end}`;
   return [
     see,
-    `If the client that holds it is dead, ${end}.`,
-    `While the lock is live (for ${duration(staleInSeconds)} more, unless it is written again), that needs a mark first:`,
-    `kubectl annotate ${record} ${ALLOW_DELETE}=true`,
+    `If you know that its holder is dead, end it with:`,
+    `kubectl annotate ${record} ${ALLOW_DELETE}=true && ${end}.`,
+    `It counts as stale in ${duration(staleInSeconds)}, if nothing is written until then`,
   ].join(' ');
 }
 

@@ -62,7 +62,7 @@ const MAX_ANSWERS = 10_000;
 const ASK_MS = 10_000;
 
 const HOW_TO_LOG_IN =
-  'Send a token of the cluster: curl -H "Authorization: Bearer $(kubectl create token SERVICEACCOUNT -n NAMESPACE)"';
+  'Send a token of the cluster, such as: -H "Authorization: Bearer $(kubectl create token SERVICEACCOUNT -n NAMESPACE)"';
 
 export function createAuthentication({ reviews, beforeAsking, now }: AuthenticationOptions): Authentication {
   const ask = async (token: string, request: FastifyRequest) => {

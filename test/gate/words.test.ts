@@ -50,9 +50,10 @@ t.test(
       t.match(text, 'To see the lock: helm history api -n prod.', name);
       t.match(
         text,
-        'If the client that holds it is dead, end it with: kubectl delete secret sh.helm.release.v1.api.v6 -n prod. ' +
-          'While the lock is live (for 14m18s more, unless it is written again), that needs a mark first: ' +
-          'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true',
+        'If you know that its holder is dead, end it with: ' +
+          'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
+          'kubectl delete secret sh.helm.release.v1.api.v6 -n prod. ' +
+          'It counts as stale in 14m18s, if nothing is written until then',
         name,
       );
     }
@@ -77,22 +78,22 @@ t.test('the commands work for releases kept in ConfigMaps, and for names with do
 
 t.test('the way out of a live lock needs a mark, that of a stale one does not', async (t) => {
   const see = 'To see the lock: helm history api -n prod.';
-  const end = 'end it with: kubectl delete secret sh.helm.release.v1.api.v6 -n prod';
+  const end = 'kubectl delete secret sh.helm.release.v1.api.v6 -n prod';
   const mark = 'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true';
   const wayOuts: [string, number, string][] = [
     [
       'live',
       900,
-      `${see} If the client that holds it is dead, ${end}. While the lock is live (for 14m18s more, unless it is ` +
-        `written again), that needs a mark first: ${mark}`,
+      `${see} If you know that its holder is dead, end it with: ${mark} && ${end}. ` +
+        'It counts as stale in 14m18s, if nothing is written until then',
     ],
     [
       'live for a second',
       43,
-      `${see} If the client that holds it is dead, ${end}. While the lock is live (for 1s more, unless it is ` +
-        `written again), that needs a mark first: ${mark}`,
+      `${see} If you know that its holder is dead, end it with: ${mark} && ${end}. ` +
+        'It counts as stale in 1s, if nothing is written until then',
     ],
-    ['stale', 30, `${see} It is stale (no sign of life for 42s, and 30s are enough): ${end}`],
+    ['stale', 30, `${see} It is stale (no sign of life for 42s, and 30s are enough): end it with: ${end}`],
   ];
   const locks =
     'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
@@ -137,10 +138,10 @@ t.test('whoever deletes the record of a live lock reads what would happen, and t
     guarded({ lock: live, judgement: judge(live, 900, NOW) }, NOW),
     'release prod/app.v2: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
       'ci/runner-7f9c) is being deployed. Without its record, another deploy could run beside it. Nothing was ' +
-      'deleted. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. If the client that holds it is ' +
-      'dead, end it with: kubectl delete configmap sh.helm.release.v1.app.v2.v6 -n prod. While the lock is live ' +
-      '(for 14m18s more, unless it is written again), that needs a mark first: kubectl annotate configmap ' +
-      'sh.helm.release.v1.app.v2.v6 -n prod lockkeeper.dev/allow-delete=true',
+      'deleted. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. If you know that its ' +
+      'holder is dead, end it with: kubectl annotate configmap sh.helm.release.v1.app.v2.v6 -n prod ' +
+      'lockkeeper.dev/allow-delete=true && kubectl delete configmap sh.helm.release.v1.app.v2.v6 -n prod. ' +
+      'It counts as stale in 14m18s, if nothing is written until then',
   );
 });
 

@@ -35,7 +35,7 @@ export async function restClient(
   { url, caCertificate, cluster }: Pick<Lockkeeper, 'url' | 'caCertificate' | 'cluster'>,
   user?: User,
 ): Promise<RestClient> {
-  const agent = new Agent({ connect: { ca: caCertificate }, allowH2: false });
+  const agent = new Agent({ connect: { ca: caCertificate, timeout: 60_000 }, allowH2: false });
   t.teardown(() => agent.destroy());
   const authorization = user && { authorization: `Bearer ${await cluster.token(user)}` };
 
