@@ -1,3 +1,3 @@
-import { directly, tellWhatComesNext } from './next.ts';
+import { tellWhatComesNext } from './next.ts';
 
-tellWhatComesNext('3.17.3', directly);
+tellWhatComesNext('3.17.3');

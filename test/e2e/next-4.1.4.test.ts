@@ -1,3 +1,3 @@
-import { directly, tellWhatComesNext } from './next.ts';
+import { tellWhatComesNext } from './next.ts';
 
-tellWhatComesNext('4.1.4', directly);
+tellWhatComesNext('4.1.4');

@@ -1,35 +1,20 @@
 /**
- * That the commands which `nextCommands` names after a clear work, and that those which it leaves out do
- * not: asked of real Helm, with nobody between it and the cluster. One file for each version runs this.
+ * That the commands which Lockkeeper names after a clear work, with Lockkeeper in place, and that those which
+ * it leaves out do not: asked of real Helm. One file for each version runs this.
  */
 import { gunzipSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { nextCommands } from '../../src/helm/next.ts';
+import type { Strategy } from '../../src/gate/clearing.ts';
 import { type Driver, type Revision, readRevision, recordName } from '../../src/helm/release.ts';
 import type { ApiClient } from '../clusters/client.ts';
 import type { EmbeddedCluster } from '../clusters/embedded/cluster.ts';
-import { ALICE, CHART, startCluster } from '../clusters/embedded/fixture.ts';
+import { ALICE, CHART } from '../clusters/embedded/fixture.ts';
 import type { KubernetesObject, StoredObject } from '../clusters/kubernetes-object.ts';
+import { startLockkeeper } from '../support/lockkeeper.ts';
+import { LOCKS, restClient } from '../support/rest.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, type RunningProgram, type RunResult, start } from '../tools/run.ts';
-
-export type Strategy = 'mark-failed' | 'delete';
-
-/** Clears a lock, and says what works then. */
-export type ClearLock = (lock: Revision, strategy: Strategy) => Promise<readonly string[]>;
-
-/** Gets ready to clear locks on a cluster; what it starts ends with the test. */
-export type Clearing = (t: Test, cluster: EmbeddedCluster) => Promise<ClearLock>;
-
-/** Clears as Lockkeeper is to do it, without Lockkeeper. */
-export const directly: Clearing = async (_t, cluster) => {
-  const admin = await cluster.client();
-  return async (lock, strategy) => {
-    if (strategy === 'delete') await admin.remove(recordPath(lock));
-    else await writeStatus(admin, lock, 'failed');
-    return nextCommands(lock.release, await stored(admin, lock.release.driver));
-  };
-};
+import { STALE_AFTER_MS } from './world.ts';
 
 /** What a command that is not named does. An `install --replace` lets what was deployed stay so. */
 type Outcome = RegExp | 'works' | 'leaves two deployed';
@@ -209,7 +194,7 @@ const SITUATIONS: readonly Situation[] = [
     'mark-failed': { next: [UPGRADE, UPGRADE_INSTALL, rollback(1)], others: inUse },
     delete: {
       next: ['DELETE /api/v1/namespaces/prod/locks/api?revision=2'],
-      // The rollback is what Lockkeeper's gate would hold.
+      // Revision 2 is stale as well, so the gate clears it on the way of a rollback, and would hold it if it were live.
       others: {
         ...inUse,
         [UPGRADE]: IN_PROGRESS,
@@ -275,22 +260,23 @@ const SITUATIONS: readonly Situation[] = [
   },
 ];
 
-export function tellWhatComesNext(version: HelmVersion, clearing: Clearing): void {
+export function tellWhatComesNext(version: HelmVersion): void {
   for (const situation of SITUATIONS) {
     for (const driver of situation.drivers ?? (['secrets'] as const)) {
       t.test(`Helm ${version}, ${driver}: ${situation.name}`, async (t) => {
         const w = await world(t, version, driver);
-        const clear = await clearing(t, w.cluster);
         await situation.make(w);
         const locked = await w.save();
         t.same(await w.history(), situation.history, 'what is stored');
+        await w.becomeStale();
         for (const strategy of ['mark-failed', 'delete'] as const) {
           const ending = situation[strategy];
           if (ending === undefined) continue;
           await t.test(strategy, async (t) => {
             await w.load(locked);
-            const told = await clear(await w.newest(), strategy);
-            await endsAs(t, w, ending, { version, clear, told });
+            const told = await w.clear(strategy);
+            if (strategy === 'mark-failed') await isExplained(t, w);
+            await endsAs(t, w, version, ending, told);
           });
         }
       });
@@ -298,18 +284,22 @@ export function tellWhatComesNext(version: HelmVersion, clearing: Clearing): voi
   }
 }
 
-interface Told {
-  readonly version: HelmVersion;
-  readonly clear: ClearLock;
-  /** What the clear told to do next. */
-  readonly told: readonly string[];
+/** Who reads the history finds who cleared the lock, and why. */
+async function isExplained(t: Test, w: World): Promise<void> {
+  const { stdout } = await w.run(w.line('helm history api -n prod --max 1'));
+  t.match(
+    stdout,
+    /\sfailed\s.*Cleared by alice at \S+, was pending-\w+: no sign of life for .*; its runner died/,
+  );
 }
 
+/** @param told what the clear told to do next */
 async function endsAs(
   t: Test,
   w: World,
+  version: HelmVersion,
   { next, others }: Ending,
-  { version, clear, told }: Told,
+  told: readonly string[],
 ): Promise<void> {
   t.same(told, next.map(w.line), 'what is named');
   for (const command of [UPGRADE, UPGRADE_INSTALL, INSTALL]) {
@@ -318,7 +308,7 @@ async function endsAs(
   const cleared = await w.save();
   for (const command of next) {
     await w.load(cleared);
-    await leads(t, w, command, clear);
+    await leads(t, w, command);
   }
   for (const [command, outcome] of Object.entries(others)) {
     await w.load(cleared);
@@ -329,9 +319,10 @@ async function endsAs(
 }
 
 /** A command works; a request to clear the next lock is followed by one that does. */
-async function leads(t: Test, w: World, command: string, clear: ClearLock): Promise<void> {
+async function leads(t: Test, w: World, command: string): Promise<void> {
   if (command.startsWith('helm ')) return works(t, w, w.line(command));
-  const [first = 'nothing'] = await clear(await w.newest(), 'delete');
+  const [, path = ''] = command.split(' ');
+  const [first = 'nothing'] = await w.request(path);
   return works(t, w, first);
 }
 
@@ -366,7 +357,12 @@ interface World {
   /** Runs such a line in a shell whose namespace is another one; every hook ends well. */
   run(line: string): Promise<RunResult>;
   setStatus(revision: number, status: string): Promise<void>;
-  newest(): Promise<Revision>;
+  /** Turns the clock until nobody can be thought to work; Lockkeeper is asked about everything from then on. */
+  becomeStale(): Promise<void>;
+  /** Clears the lock over REST. What works then. */
+  clear(strategy: Strategy): Promise<readonly string[]>;
+  /** The same, by a DELETE of this path. */
+  request(path: string): Promise<readonly string[]>;
   /** Number and status of each revision, oldest first. */
   history(): Promise<string[]>;
   /** All that Helm has made. */
@@ -379,7 +375,12 @@ const isJob = ({ kind }: StoredObject) => kind === 'Job';
 const hasStatus = (status: string) => (object: StoredObject) => object.metadata.labels?.status === status;
 
 async function world(t: Test, version: HelmVersion, driver: Driver): Promise<World> {
-  const { cluster, admin } = await startCluster(t);
+  const lockkeeper = await startLockkeeper(t);
+  const { cluster } = lockkeeper;
+  const rest = await restClient(t, lockkeeper, ALICE);
+  const admin = await cluster.client();
+  // What has happened before is not Lockkeeper's doing.
+  await lockkeeper.removeWebhook();
   const { helm } = await helmBinary(version);
   const kubeconfig = await cluster.kubeconfig({ user: ALICE });
   /** Told of each write before its client is. */
@@ -404,6 +405,11 @@ async function world(t: Test, version: HelmVersion, driver: Driver): Promise<Wor
     onWrite = () => {};
     await Promise.all(ended);
     return result;
+  }
+  async function request(path: string): Promise<readonly string[]> {
+    const { status, body } = await rest.request('DELETE', path);
+    if (status !== 200) throw new Error(`DELETE ${path}: ${status} ${body.detail}`);
+    return body.next;
   }
   const environment = driver === 'secrets' ? '' : 'HELM_DRIVER=configmap ';
   const line = (command: string) => (command.startsWith('helm ') ? `${environment}${command}` : command);
@@ -433,9 +439,12 @@ async function world(t: Test, version: HelmVersion, driver: Driver): Promise<Wor
       const revision = (await stored(admin, driver)).find((candidate) => candidate.number === number);
       if (revision) await writeStatus(admin, revision, status);
     },
-    async newest() {
-      return (await stored(admin, driver)).at(-1) as Revision;
+    async becomeStale() {
+      cluster.clock.advance(STALE_AFTER_MS);
+      await lockkeeper.installWebhook();
     },
+    clear: (strategy) => request(`${LOCKS}/api?strategy=${strategy}&reason=its%20runner%20died`),
+    request,
     async history() {
       return (await stored(admin, driver)).map(({ number, status }) => `${number} ${status}`);
     },

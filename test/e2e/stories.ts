@@ -1,64 +1,8 @@
 /** What must hold for every Helm that people have. One file for each version runs these, so that they run side by side. */
-import t, { type Test } from 'tap';
-import { type Lockkeeper, type LockkeeperOptions, startLockkeeper } from '../support/lockkeeper.ts';
-import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
-import { helmEnvironment, type RunResult, start } from '../tools/run.ts';
-
-const CHART = new URL('../fixtures/charts/app', import.meta.url).pathname;
-
-type HelmDriver = 'secret' | 'configmap';
-
-interface World extends Lockkeeper {
-  /** Starts Helm as a user, against `prod`. */
-  helm(
-    args: readonly string[],
-    user?: string,
-  ): { readonly done: Promise<RunResult>; kill(signal: NodeJS.Signals): void };
-}
-
-async function world(
-  t: Test,
-  version: HelmVersion,
-  driver: HelmDriver,
-  options?: LockkeeperOptions,
-): Promise<World> {
-  const lockkeeper = await startLockkeeper(t, options);
-  const { cluster } = lockkeeper;
-  const binary = await helmBinary(version);
-  const kubeconfigs = new Map<string, string>();
-  for (const username of ['alice', 'bob']) {
-    kubeconfigs.set(username, await cluster.kubeconfig({ user: { username }, namespace: 'prod' }));
-  }
-  return {
-    ...lockkeeper,
-    helm: (args, user = 'alice') => {
-      const kubeconfig = kubeconfigs.get(user) ?? '';
-      return start(binary.helm, args, {
-        env: helmEnvironment({ folder: cluster.folder, kubeconfig, driver }),
-      });
-    },
-  };
-}
-
-/** Ends the test if it fails: what comes after would wait for ever. */
-async function succeeds(t: Test, running: { done: Promise<RunResult> }, name: string): Promise<void> {
-  const { code, stderr } = await running.done;
-  if (code !== 0) throw new Error(`${name}, but Helm failed: ${stderr}`);
-  t.pass(name);
-}
-
-/** An upgrade that stays in flight until its hook's Job is completed. Resolves when it is. */
-async function upgradeInFlight({ cluster, helm }: World, options: readonly string[] = []) {
-  const job = cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
-  const upgrade = helm(['upgrade', 'api', CHART, '--set', 'hook.pre=true,message=second', ...options]);
-  await job;
-  const admin = await cluster.client();
-  return {
-    upgrade,
-    finish: () => admin.completeJob('prod', 'api-pre', 'Complete'),
-    fail: () => admin.completeJob('prod', 'api-pre', 'Failed'),
-  };
-}
+import t from 'tap';
+import type { HelmVersion } from '../tools/binaries.ts';
+import type { RunResult } from '../tools/run.ts';
+import { CHART, history, succeeds, upgradeInFlight, type World, world } from './world.ts';
 
 /** An upgrade that has read the history, and whose creation of a revision is not let through yet. */
 async function upgradeOnItsWay({ cluster, helm }: World, user: string) {
@@ -73,13 +17,6 @@ async function upgradeOnItsWay({ cluster, helm }: World, user: string) {
   const upgrade = helm(['upgrade', 'api', CHART, '--set', 'message=slow'], user);
   await asks.promise;
   return { upgrade, goOn: () => goOn.resolve() };
-}
-
-/** Revision and status of each stored revision, as `helm history` shows them. */
-async function history({ helm }: World, release = 'api'): Promise<string[]> {
-  const { stdout } = await helm(['history', release, '--output', 'json']).done;
-  const revisions: { revision: number; status: string }[] = JSON.parse(stdout);
-  return revisions.map(({ revision, status }) => `${revision} ${status}`);
 }
 
 export function tellStories(version: HelmVersion): void {
