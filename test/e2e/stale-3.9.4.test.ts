@@ -1,0 +1,3 @@
+import { tellStaleStories } from './stale-stories.ts';
+
+tellStaleStories('3.9.4');
