@@ -88,7 +88,7 @@ export async function oldHabits(teller: Teller): Promise<void> {
   const guarded = await type(teller, 'alice', remove, 'kubectl');
   narrator.claim(
     'refused by the guard of Lockkeeper, because the lock is live:',
-    guarded.code !== 0 && /"guard\.lockkeeper\.dev" denied .* Nothing was deleted\./.test(words(guarded)),
+    guarded.code !== 0 && /"guard\.lockkeeper\.dev" denied .* so the record was kept\./.test(words(guarded)),
     words(guarded),
   );
   // Helm's history, and the very command that was typed, need no repetition.

@@ -44,17 +44,13 @@ const ALLOWED: Verdict = { allowed: true, warnings: [] };
 export function createGuard(options: GuardOptions): Guard {
   const { drivers, reader, holders, whoAmI, staleAfterSeconds, date, log } = options;
 
-  /** The live lock that a deletion would end; undefined if it would end none. */
-  async function endangered(
-    { release, uid }: Deletion,
-    signal: AbortSignal,
-  ): Promise<JudgedLock | undefined> {
+  /** The lock that a deletion would end; undefined if it would end none. */
+  async function lockOf({ release, uid }: Deletion, signal: AbortSignal): Promise<JudgedLock | undefined> {
     const [newest] = await reader.all(release, signal);
     // It was pending when it was to be deleted, and may have ended since.
     if (newest?.uid !== uid || !isPending(newest.status)) return undefined;
     const lock = { revision: newest, holder: holders.of(uid) };
-    const judgement = judge(lock, staleAfterSeconds, date());
-    return judgement.verdict === 'live' ? { lock, judgement } : undefined;
+    return { lock, judgement: judge(lock, staleAfterSeconds, date()) };
   }
 
   async function isOurs({ client }: Deletion, signal: AbortSignal): Promise<boolean> {
@@ -72,16 +68,22 @@ export function createGuard(options: GuardOptions): Guard {
       if (deletion === undefined) return ALLOWED;
       const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
       const signal = AbortSignal.any([call.signal, timeout]);
-      const live = await endangered(deletion, signal);
-      if (live === undefined || (await isOurs(deletion, signal))) return ALLOWED;
+      const judged = await lockOf(deletion, signal);
+      if (judged === undefined || (await isOurs(deletion, signal))) return ALLOWED;
 
-      const message = guarded(live, date());
       const { namespace, name, driver } = deletion.release;
       const client = who(deletion.client);
-      log.info(
-        { namespace, release: name, driver, client, ...describeLock(live.lock), code: 409, reason: message },
-        'a deletion was refused',
-      );
+      const fields = { namespace, release: name, driver, client, ...describeLock(judged.lock) };
+      if (judged.judgement.verdict === 'expired') {
+        // The one way to end a lock that leaves no other trace.
+        log.info(
+          { ...fields, because: judged.judgement.reason },
+          'the record of a stale lock may be deleted',
+        );
+        return ALLOWED;
+      }
+      const message = guarded(judged, date());
+      log.info({ ...fields, code: 409, reason: message }, 'a deletion was refused');
       return { allowed: false, denial: { code: 409, message } };
     },
   };

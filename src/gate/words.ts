@@ -75,7 +75,7 @@ export function wouldClear(lock: Lock, { reason }: Judgement): string {
 export function guarded({ lock, judgement }: JudgedLock, now: number): string {
   return [
     `release ${named(lock)}: revision ${described(lock, now)} is being deployed.`,
-    'Without its record, another deploy could run beside it. Nothing was deleted.',
+    'Without its record another deploy could run beside it, so the record was kept.',
     wayOut(lock, judgement),
   ].join(' ');
 }

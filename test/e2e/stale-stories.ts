@@ -27,7 +27,7 @@ const IMPATIENT: LockkeeperOptions = {
 const IN_PROGRESS = /another operation \(install\/upgrade\/rollback\) is in progress/;
 
 const GUARDED =
-  /"guard\.lockkeeper\.dev" denied the request: release prod\/api: revision 2 \(pending-upgrade, \S+, alice\) is being deployed\. Without its record, another deploy could run beside it\./;
+  /"guard\.lockkeeper\.dev" denied the request: release prod\/api: revision 2 \(pending-upgrade, \S+, alice\) is being deployed\. Without its record another deploy could run beside it, so the record was kept\./;
 
 function becomeStale({ cluster }: World): void {
   cluster.clock.advance(STALE_AFTER_MS);

@@ -209,10 +209,25 @@ t.test(
   },
 );
 
-t.test('given no live lock, then nobody asks who lockkeeper is', async (t) => {
-  const { review, asked } = guardIn({ revisions: [pending(900)] });
+t.test('given no lock, then nobody asks who lockkeeper is, and nothing is logged', async (t) => {
+  const { review, asked, logs } = guardIn({ revisions: [] });
   t.same(await review(deletion()), { allowed: true, warnings: [] });
   t.equal(asked.includes('who am I'), false);
+  t.same(logs.lines, []);
+});
+
+t.test('given a stale lock, when its record is deleted, then the log keeps the trace', async (t) => {
+  const { review, logs } = guardIn({ revisions: [pending(900)] });
+  t.same(await review(deletion({ user: 'alice' })), { allowed: true, warnings: [] });
+  t.match(logs.lines, [
+    {
+      msg: 'the record of a stale lock may be deleted',
+      release: 'api',
+      client: 'alice',
+      lock: { revision: 6, status: 'pending-upgrade' },
+      because: 'no sign of life for 15m, and 15m are enough',
+    },
+  ]);
 });
 
 t.test('given a live lock, when its record is deleted, then the refusal tells what to do', async (t) => {
@@ -220,7 +235,7 @@ t.test('given a live lock, when its record is deleted, then the refusal tells wh
   const verdict = await review(deletion({ user: 'alice', payload: 'top-secret-values' }));
   const message =
     'release prod/api: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner) is being deployed. ' +
-    'Without its record, another deploy could run beside it. Nothing was deleted. ' +
+    'Without its record another deploy could run beside it, so the record was kept. ' +
     'To see the lock: helm history api -n prod. If you know that its holder is dead, end it with: ' +
     'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
     'kubectl delete secret sh.helm.release.v1.api.v6 -n prod. ' +
