@@ -26,7 +26,9 @@ const MAX_SHOWN = 60;
 /** What Fastify asks of a validator compiler: a function that returns the checked value, or an error. */
 export function compileValidator({ schema, httpPart }: { schema: unknown; httpPart?: string | undefined }) {
   const place = httpPart === 'params' ? 'path' : 'query';
-  const { properties: fields } = schema as { properties: Fields };
+  const { properties } = schema as { properties: Fields };
+  // What every object inherits, such as `constructor`, is no field.
+  const fields: Fields = Object.assign(Object.create(null), properties);
   const checks = new Map(Object.entries(fields).map(([name, field]) => [name, Compile(field)]));
 
   return (given: unknown) => {
