@@ -94,7 +94,8 @@ export function useLocks(app: FastifyInstance, { locks, authentication, clock }:
 
   app.get<{ Params: Static<typeof ReleaseParams>; Querystring: Required<Static<typeof WaitQuery>> }>(
     '/namespaces/:namespace/locks/:release/wait',
-    { schema: WAIT },
+    // HEAD is answered before the wait ends, and nobody would be left to hang up on it.
+    { schema: WAIT, exposeHeadRoute: false },
     async (request, reply) => {
       const { namespace, release: name } = request.params;
       const { timeout } = request.query;
