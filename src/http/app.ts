@@ -6,7 +6,7 @@ import { useAdmission } from './admission.ts';
 import { trackConnections } from './connections.ts';
 import { type Readiness, useHealth } from './health.ts';
 import { type Metrics, useMetrics } from './metrics.ts';
-import { useProblems } from './problem.ts';
+import { refuseUnreadablePath, useProblems } from './problem.ts';
 import { type RestOptions, rest } from './rest.ts';
 
 export interface AppOptions {
@@ -76,6 +76,10 @@ function common(log: FastifyBaseLogger) {
     requestTimeout: KEEP_ALIVE_MS,
     // Whoever is still connected while we close is answered as ever, and told to connect elsewhere next time.
     return503OnClosing: false,
+    // A name of any length is for the schemas to judge, which say what is wrong with it; Node's limit is 16 KiB.
+    routerOptions: { maxParamLength: 16_384 },
+    // No route is found for such a path, and no hook is called.
+    frameworkErrors: refuseUnreadablePath,
     // A Secret may have a key named `__proto__`; it is never merged into anything, so it does no harm.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',

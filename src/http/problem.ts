@@ -43,6 +43,16 @@ export function toProblemJson({
   return { type: 'about:blank', title: STATUS_CODES[status], status, detail, ...members };
 }
 
+/** A path whose percent-encoding is no UTF-8 leads nowhere. */
+export function refuseUnreadablePath(
+  _error: FastifyError,
+  _request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const problem = 'is not percent-encoded UTF-8';
+  sendProblem(reply, 400, `path ${problem}`, { errors: [{ in: 'path', field: 'path', problem }] });
+}
+
 /** What no route answered, and what a route threw. */
 export function useProblems(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) =>
