@@ -44,6 +44,8 @@ export function buildApp(options: AppOptions): FastifyInstance {
     onClose();
     connections.endUnused();
     setTimeout(connections.endAll, CLOSE_MS).unref();
+    // Node takes an answer for sent as soon as it is written, and would cut off what is still on its way.
+    await connections.answered();
   });
   app.addHook('onSend', async (_request, reply) => {
     // Without it, close() would wait until the API server tires of the idle connection.

@@ -9,6 +9,8 @@ import type { Socket } from 'node:net';
 export interface Connections {
   /** Ends all that carry no request now. */
   endUnused(): void;
+  /** Resolves when all that is being answered now was sent, or its connection lost. */
+  answered(): Promise<void>;
   /** Ends all. */
   endAll(): void;
 }
@@ -16,6 +18,7 @@ export interface Connections {
 export function trackConnections(server: Server): Connections {
   const open = new Map<string, Socket>();
   const busy = new Set<string>();
+  const answers = new Set<ServerResponse>();
 
   server.on('connection', (socket: Socket) => {
     const end = remoteEnd(socket);
@@ -25,12 +28,20 @@ export function trackConnections(server: Server): Connections {
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const end = remoteEnd(request.socket);
     busy.add(end);
-    response.once('close', () => busy.delete(end));
+    answers.add(response);
+    response.once('close', () => {
+      busy.delete(end);
+      answers.delete(response);
+    });
   });
 
   return {
     endUnused() {
       for (const [end, socket] of open) if (!busy.has(end)) socket.destroy();
+    },
+    async answered() {
+      const closed = (answer: ServerResponse) => new Promise((resolve) => answer.once('close', resolve));
+      await Promise.all([...answers].map(closed));
     },
     endAll() {
       for (const socket of open.values()) socket.destroy();
