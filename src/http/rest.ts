@@ -55,7 +55,8 @@ export function rest(options: RestOptions) {
         components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       },
       refResolver: {
-        buildLocalReference: ({ $id }, _base, _fragment, index) => String($id ?? `def-${index}`),
+        // Every schema that is shared has one.
+        buildLocalReference: ({ $id }) => String($id),
       },
     });
     await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
@@ -76,7 +77,7 @@ async function useApi(api: FastifyInstance, { locks, reviews, clock }: RestOptio
   const identities = api.createRateLimit({
     max: MAX_PER_IDENTITY,
     timeWindow: MINUTE_MS,
-    keyGenerator: ({ identity }) => identity?.username ?? '',
+    keyGenerator: ({ identity }) => String(identity?.username),
   });
   const authentication = createAuthentication({
     reviews,
