@@ -1,0 +1,67 @@
+/** The metrics of locks, as Prometheus reads them. */
+import t from 'tap';
+import type { Judgement } from '../../src/gate/lock.ts';
+import { buildPlainApp } from '../../src/http/app.ts';
+import { createMetrics } from '../../src/http/metrics.ts';
+import { testLog } from '../support/log.ts';
+
+function metricsOf(verdicts: () => Promise<readonly Judgement['verdict'][]>) {
+  return createMetrics({ heldNow: () => 0, verdicts, lastEvents: () => [] });
+}
+
+/** The samples of one name. */
+function samples(text: string, name: string): string[] {
+  return text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+}
+
+t.test('locks are counted by verdict, at each scrape, and none is a zero', async (t) => {
+  let verdicts: readonly Judgement['verdict'][] = ['live', 'expired', 'live'];
+  const metrics = metricsOf(async () => verdicts);
+  const locks = async () => samples(await metrics.text(), 'lockkeeper_locks');
+  t.strictSame(await locks(), [
+    'lockkeeper_locks{verdict="live"} 2',
+    'lockkeeper_locks{verdict="expired"} 1',
+  ]);
+  verdicts = ['expired'];
+  t.strictSame(await locks(), [
+    'lockkeeper_locks{verdict="live"} 0',
+    'lockkeeper_locks{verdict="expired"} 1',
+  ]);
+  verdicts = [];
+  t.strictSame(await locks(), [
+    'lockkeeper_locks{verdict="live"} 0',
+    'lockkeeper_locks{verdict="expired"} 0',
+  ]);
+});
+
+t.test('given the cluster cannot be read, then locks are left out, and the rest is there', async (t) => {
+  let isUp = true;
+  const metrics = metricsOf(async () => {
+    if (isUp) return ['live'];
+    throw new Error('down');
+  });
+  const plain = buildPlainApp({ readiness: { reasons: () => [] }, metrics, log: testLog().log });
+  t.teardown(() => plain.close());
+  const scrape = async () => (await plain.inject('/metrics')).body;
+  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 2);
+  isUp = false;
+  const text = await scrape();
+  t.strictSame(samples(text, 'lockkeeper_locks'), [], 'an old number would be a wrong one');
+  t.strictSame(samples(text, 'lockkeeper_held_requests'), ['lockkeeper_held_requests 0']);
+  isUp = true;
+  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 2);
+});
+
+t.test('cleared locks are counted, by how and by what asked for it', async (t) => {
+  const metrics = metricsOf(async () => []);
+  const request = { strategy: 'mark-failed', trigger: 'rest', by: 'alice', reason: 'unbounded' };
+  metrics.cleared(request);
+  metrics.cleared(request);
+  metrics.cleared({ strategy: 'mark-failed', trigger: 'deploy' });
+  metrics.cleared({ strategy: 'delete', trigger: 'rest' });
+  t.strictSame(samples(await metrics.text(), 'lockkeeper_locks_cleared_total'), [
+    'lockkeeper_locks_cleared_total{strategy="mark-failed",trigger="rest"} 2',
+    'lockkeeper_locks_cleared_total{strategy="mark-failed",trigger="deploy"} 1',
+    'lockkeeper_locks_cleared_total{strategy="delete",trigger="rest"} 1',
+  ]);
+});
