@@ -96,7 +96,7 @@ for (const [name, outcome, status, body] of OUTCOMES) {
 
   t.test(`when ${name}, then the last of the lines says ${status}, and no line follows`, async (t) => {
     const { open, begun, clock } = await waitingApp(t);
-    const { response, line } = await open(WAIT, LINES);
+    const { response, line } = await open(WAIT, { ...LINES, connection: 'keep-alive' });
     t.equal(response.statusCode, 200, 'at once');
     t.match(response.headers, {
       'content-type': 'application/x-ndjson',
