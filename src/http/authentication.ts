@@ -65,28 +65,38 @@ const HOW_TO_LOG_IN =
   'Send a token of the cluster, such as: -H "Authorization: Bearer $(kubectl create token SERVICEACCOUNT -n NAMESPACE)"';
 
 export function createAuthentication({ reviews, beforeAsking, now }: AuthenticationOptions): Authentication {
-  const ask = async (token: string, request: FastifyRequest) => {
-    await beforeAsking(request);
-    return { identity: await reviews.whose(token, AbortSignal.timeout(ASK_MS)) };
-  };
-  const known = new LRUCache<string, { readonly identity: Identity | undefined }, Question>({
+  const ask = async (token: string): Promise<Answer> => ({
+    identity: await reviews.whose(token, AbortSignal.timeout(ASK_MS)),
+  });
+  // One question for all who come with the same token at once; what it throws is not remembered.
+  const known = new LRUCache<string, Answer, Question>({
     ...shortly(now),
-    // One question for all who come with the same token at once; what it throws is not remembered.
-    fetchMethod: (_hash, _stale, { context }) => ask(context.token, context.request),
+    fetchMethod: async (_hash, _stale, { context: { token, request } }) => {
+      await beforeAsking(request);
+      return ask(token);
+    },
+  });
+  // A right that is missing is not remembered: whoever grants it wants to see that it works.
+  const permissions = new LRUCache<string, true, Permission>({
+    ...shortly(now),
+    fetchMethod: async (_key, _stale, { context: { identity, attributes, signal } }) =>
+      (await reviews.may(identity, attributes, signal)) || undefined,
   });
 
-  const permissions = new LRUCache<string, boolean, Permission>({
-    ...shortly(now),
-    fetchMethod: (_key, _stale, { context: { identity, attributes, signal } }) =>
-      reviews.may(identity, attributes, signal),
-  });
+  /** Whoever was known a moment ago is no stranger, but is asked about all the same. */
+  async function askAnew(hash: string, { token, request }: Question): Promise<Answer> {
+    if (known.get(hash)?.identity === undefined) await beforeAsking(request);
+    const answer = await ask(token);
+    known.set(hash, answer);
+    return answer;
+  }
 
   return {
     async identify(request, fresh) {
       const token = bearerToken(request);
       const hash = createHash('sha256').update(token).digest('base64');
       const context = { token, request };
-      const answer = fresh ? await ask(token, request) : await known.forceFetch(hash, { context });
+      const answer = fresh ? await askAnew(hash, context) : await known.forceFetch(hash, { context });
       if (answer.identity !== undefined) return answer.identity;
       throw unauthorized(
         'the API server does not accept this token: it may have expired, or be for another cluster',
@@ -98,10 +108,15 @@ export function createAuthentication({ reviews, beforeAsking, now }: Authenticat
       const permitted =
         right.verb === 'delete'
           ? await reviews.may(identity, attributes, signal)
-          : await permissions.forceFetch(JSON.stringify([identity, right]), { context: question });
+          : await permissions.fetch(JSON.stringify([identity, right]), { context: question });
       if (!permitted) throw new Problem(403, forbidden(identity, right));
     },
   };
+}
+
+interface Answer {
+  /** Undefined when the API server does not accept the token. */
+  readonly identity: Identity | undefined;
 }
 
 interface Question {
@@ -116,7 +131,8 @@ interface Permission {
 }
 
 function shortly(now: () => number) {
-  return { max: MAX_ANSWERS, ttl: TRUST_MS, ttlResolution: 0, perf: { now } };
+  // Who waits for an answer gets it, even if it is pushed out or replaced meanwhile.
+  return { max: MAX_ANSWERS, ttl: TRUST_MS, ttlResolution: 0, perf: { now }, ignoreFetchAbort: true };
 }
 
 function bearerToken({ headers: { authorization } }: FastifyRequest): string {

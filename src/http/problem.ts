@@ -76,7 +76,7 @@ export function handleErrors(
 }
 
 /** A problem was foreseen, and says what is wrong; of anything else, the stack is what helps. */
-function logFailure({ log }: FastifyRequest, error: Error): void {
+export function logFailure({ log }: FastifyRequest, error: Error): void {
   if (error instanceof Problem)
     log.error({ status: error.statusCode, reason: error.message }, 'a request failed');
   else log.error({ err: error }, 'a request failed');

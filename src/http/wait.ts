@@ -11,7 +11,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../clock.ts';
 import type { Lock } from '../gate/lock.ts';
 import { shutsDown, stillLocked } from './lock-answers.ts';
-import { Problem, toProblemJson } from './problem.ts';
+import { logFailure, Problem, toProblemJson } from './problem.ts';
 import type { LockJson } from './schemas.ts';
 
 export type WaitOutcome =
@@ -41,7 +41,9 @@ export async function answerWait(
   options: WaitAnswerOptions,
 ): Promise<FastifyReply> {
   request.raw.socket.setKeepAlive(true, PROBE_AFTER_MS);
-  if (request.headers.accept?.includes(LINES_TYPE)) return reply.headers(LINE_HEADERS).send(lines(options));
+  if (request.headers.accept?.includes(LINES_TYPE)) {
+    return reply.headers(LINE_HEADERS).send(lines(options, (problem) => logFailure(request, problem)));
+  }
 
   const outcome = await options.wait(() => {});
   const problem = toProblem(outcome, options);
@@ -58,7 +60,7 @@ const LINE_HEADERS = {
 };
 
 /** `{"lock":…}` while it is locked; at the end `{"status":204}`, or the problem. */
-function lines(options: WaitAnswerOptions): PassThrough {
+function lines(options: WaitAnswerOptions, onFailure: (problem: Error) => void): PassThrough {
   const { clock, show, wait } = options;
   const output = new PassThrough();
   let lock: Lock | undefined;
@@ -79,9 +81,11 @@ function lines(options: WaitAnswerOptions): PassThrough {
   say({});
   wait(onLocked)
     .then((outcome) => toProblem(outcome, options) ?? { status: 204 })
-    .catch((error: Error) => error)
+    .catch((error: Error) => (error instanceof Problem ? error : new Problem(500, error.message)))
     .then((end) => {
-      say(end instanceof Problem ? toProblemJson(end) : end);
+      const isProblem = end instanceof Problem;
+      if (isProblem && end.statusCode >= 500 && !output.destroyed) onFailure(end);
+      say(isProblem ? toProblemJson(end) : end);
       cancel();
       output.end();
     });

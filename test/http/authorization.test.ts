@@ -60,16 +60,35 @@ const ENDPOINTS = [
 ] as const;
 
 for (const { method, path, rights, refusal } of ENDPOINTS) {
-  t.test(`given ${method} ${path}, then exactly its rights are asked about, each time`, async (t) => {
-    const { send, asked } = await restApp(t);
+  t.test(`given ${method} ${path}, then exactly its rights are asked about`, async (t) => {
+    const { send, asked, clock } = await restApp(t);
     await send(method, path);
     t.strictSame(
       asked.rights.map(({ attributes }) => attributes),
       rights,
     );
+    const isClearing = method === 'DELETE';
     await send(method, path);
-    t.equal(asked.rights.length, 2 * rights.length, 'a right that was withdrawn is gone at once');
+    t.equal(
+      asked.rights.length,
+      (isClearing ? 2 : 1) * rights.length,
+      'to clear: each time; to look: once in 10 s',
+    );
+    clock.advance(10_001);
+    await send(method, path);
+    t.equal(asked.rights.length, (isClearing ? 3 : 2) * rights.length, 'and then anew');
   });
+
+  t.test(
+    `given a right for ${method} ${path} was missing, when it is granted, then it counts at once`,
+    async (t) => {
+      let granted = false;
+      const { send } = await restApp(t, { may: async () => granted });
+      t.equal((await send(method, path)).status, 403);
+      granted = true;
+      t.not((await send(method, path)).status, 403);
+    },
+  );
 
   t.test(`given the last right for ${method} ${path} is missing, then 403 says which`, async (t) => {
     const refused = rights.at(-1);

@@ -120,6 +120,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
     clear: async () => ({ kind: 'cleared', lock: LOCK, judgement: LIVE, next: [] }) as const,
     judge: () => LIVE,
     waiting: () => 2,
+    waits: () => 0,
     whose: async (token: string) => ({ username: token }),
     may: async () => true,
     ...options,
@@ -149,6 +150,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
         },
         judge: answers.judge,
         waiting: answers.waiting,
+        waits: answers.waits,
       },
       reviews: {
         whose: (token, signal) => {
