@@ -29,16 +29,11 @@ export function createSharedLook<T>(read: () => Promise<T>, now: () => number): 
 
   return {
     look() {
-      if (running === undefined) return run();
-      next ??= running
-        .then(
-          () => {},
-          () => {},
-        )
-        .then(() => {
-          next = undefined;
-          return run();
-        });
+      // It begins in a moment, so that all who were woken together share it.
+      next ??= Promise.allSettled([running]).then(() => {
+        next = undefined;
+        return run();
+      });
       return next;
     },
     lastLookAt: () => lastLookAt,
