@@ -108,6 +108,7 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
     if (sight.kind === 'free') return sight;
     if (sleepers.isClosed()) return { kind: 'closed' };
     if (sight.kind === 'locked') onLocked(sight.lock);
+    if (sleepers.isClosed()) return { kind: 'closed' }; // while it looked: nobody would end the sleep
     if (clock.now() < deadline) {
       const failed = sight.kind === 'unknown';
       await (failed ? pause(visit, change) : rest(visit, change));
