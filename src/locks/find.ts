@@ -97,6 +97,9 @@ function toQueries(releases: readonly Release[]): Query[] {
 }
 
 function compare(a: Release, b: Release): number {
-  const [one, other] = [a, b].map(({ namespace, name, driver }) => [namespace, name, driver].join(' '));
-  return (one ?? '') < (other ?? '') ? -1 : 1;
+  return sortKey(a) < sortKey(b) ? -1 : 1;
+}
+
+function sortKey({ namespace, name, driver }: Release): string {
+  return [namespace, name, driver].join(' ');
 }
