@@ -10,7 +10,7 @@ import type { Watched } from '../gate/ports.ts';
 import { createSleepers } from '../gate/sleepers.ts';
 import type { Driver } from '../helm/release.ts';
 import type { LockFinder } from './find.ts';
-import { createSharedLook, type SharedLook } from './shared-look.ts';
+import { createSharedLook } from './shared-look.ts';
 
 export type WaitOutcome =
   | { readonly kind: 'free' }
@@ -55,9 +55,12 @@ const LOOK_AFTER_FAILURE_MS = 1_000;
 /** A look that takes longer has failed. Each of its reads has its own, shorter limits. */
 const LOOK_MS = 10_000;
 
-/** The looks of all who wait for one release. */
-interface Room extends SharedLook<Lock | undefined> {
+/** All who wait for one release. */
+interface Room {
   occupants: number;
+  /** When the last look began that saw the lock, by the clock of waits. One that found it free wakes nobody. */
+  lockedAt: number;
+  readonly look: () => Promise<Lock | undefined>;
 }
 
 export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): Waits {
@@ -65,10 +68,20 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
   const rooms = new Map<string, Room>();
   let waiting = 0;
 
+  function openRoom(target: Target): Room {
+    const look = createSharedLook(async () => {
+      const at = clock.now();
+      const found = await finder.find(target, AbortSignal.timeout(LOOK_MS));
+      if (found !== undefined) room.lockedAt = at;
+      return found?.lock;
+    });
+    const room: Room = { occupants: 0, lockedAt: 0, look };
+    return room;
+  }
+
   async function enter<T>(target: Target, stay: (room: Room) => Promise<T>): Promise<T> {
     const key = roomKey(target);
-    const read = async () => (await finder.find(target, AbortSignal.timeout(LOOK_MS)))?.lock;
-    const room = rooms.get(key) ?? { ...createSharedLook(read, clock.now), occupants: 0 };
+    const room = rooms.get(key) ?? openRoom(target);
     rooms.set(key, room);
     room.occupants += 1;
     waiting += 1;
@@ -119,9 +132,9 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
   }
 
   async function rest({ room, deadline, signal }: Visit, change: Promise<void>): Promise<void> {
-    const lookAgainAt = () => (room.lastLookAt() ?? 0) + LOOK_AGAIN_MS;
+    const lookAgainAt = () => room.lockedAt + LOOK_AGAIN_MS;
     let awakening = await sleepers.sleep(change, Math.min(deadline, lookAgainAt()), signal);
-    // Others may have looked meanwhile, and what they saw has woken nobody.
+    // Others may have seen the lock meanwhile, which has woken nobody.
     while (awakening === 'timeout' && clock.now() < Math.min(deadline, lookAgainAt())) {
       awakening = await sleepers.sleep(change, Math.min(deadline, lookAgainAt()), signal);
     }

@@ -6,24 +6,13 @@ import { failure } from '../support/clearing.ts';
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function harness() {
-  let time = 100;
   const reads: PromiseWithResolvers<string>[] = [];
-  const shared = createSharedLook(
-    () => {
-      const read = Promise.withResolvers<string>();
-      reads.push(read);
-      return read.promise;
-    },
-    () => time,
-  );
-  return {
-    reads,
-    look: shared.look,
-    lastLookAt: shared.lastLookAt,
-    pass: (ms: number) => {
-      time += ms;
-    },
-  };
+  const look = createSharedLook(() => {
+    const read = Promise.withResolvers<string>();
+    reads.push(read);
+    return read.promise;
+  });
+  return { reads, look };
 }
 
 t.test('all who ask at the same moment share one read', async (t) => {
@@ -82,38 +71,4 @@ t.test('a read that fails, fails those who share it, and nobody else', async (t)
   await turn();
   reads[3]?.resolve('fine again');
   t.equal(await last, 'fine again');
-});
-
-t.test('a read that throws before it begins is one that fails', async (t) => {
-  const shared = createSharedLook(
-    () => {
-      throw new Error('at once');
-    },
-    () => 0,
-  );
-  t.match(await failure(shared.look()), { message: 'at once' });
-  t.match(await failure(shared.look()), { message: 'at once' }, 'and keeps nobody from asking again');
-});
-
-t.test('the last look is dated by its beginning, and only if it succeeded', async (t) => {
-  const { reads, look, lastLookAt, pass } = harness();
-  t.equal(lastLookAt(), undefined, 'there was none');
-  const first = look();
-  await turn();
-  pass(5);
-  t.equal(lastLookAt(), undefined, 'nothing was seen yet');
-  reads[0]?.resolve('seen');
-  await first;
-  t.equal(lastLookAt(), 100);
-  const second = failure(look());
-  await turn();
-  reads[1]?.reject(new Error('failed'));
-  await second;
-  t.equal(lastLookAt(), 100);
-  const third = look();
-  await turn();
-  pass(5);
-  reads[2]?.resolve('seen');
-  await third;
-  t.equal(lastLookAt(), 105);
 });
