@@ -45,3 +45,24 @@ t.test('the newest revision of each of several releases, in one list', async (t)
     );
   }
 });
+
+t.test('the newest revision below another: by its name, or by a list if there is a gap', async (t) => {
+  const { cluster, connection, count } = await startMeddling(t);
+  const reader = createRevisionReader(
+    createKubernetesClient(createRequests({ connection, pool: 'requests' })),
+  );
+  cluster.seed([1, 3, 10].map((number) => record('api', number, 'deployed')));
+  for (const [below, found, lists] of [
+    [11, 10, 0],
+    [10, 3, 1],
+    [4, 3, 0],
+    [3, 1, 1],
+    [1, undefined, 1],
+  ] as const) {
+    cluster.traffic.reset();
+    const release = { driver: 'secrets', namespace: 'prod', name: 'api' } as const;
+    const revision = await reader.newestBelow(release, below, never);
+    t.equal(revision?.number, found, `below ${below}: ${found ?? 'none'}`);
+    t.same([count('get'), count('list')], [1, lists]);
+  }
+});

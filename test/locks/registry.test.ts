@@ -99,6 +99,27 @@ t.test('what is pending', async (t) => {
   t.ok(registry.hasRecord('secrets/web/2'));
 });
 
+t.test('which releases are worth a look: those with a pending revision, each once', async (t) => {
+  const registry = createRegistry(() => {});
+  t.same(registry.suspects(), []);
+  registry.replace('secrets', [pending(5), pending(6), pending(1, 'web')]);
+  registry.put(pending(6, 'api', 'configmaps'));
+  const [api, web, other] = [pending(6), pending(1, 'web'), pending(6, 'api', 'configmaps')];
+  t.same(
+    registry.suspects(),
+    [api, web, other].map(({ release }) => release),
+  );
+  registry.remove(pending(6));
+  t.equal(registry.suspects().length, 3, 'one that may be shadowed is as good');
+  registry.remove(pending(5));
+  t.same(
+    registry.suspects(),
+    [web, other].map(({ release }) => release),
+  );
+  registry.replace('secrets', []);
+  t.same(registry.suspects(), [other.release]);
+});
+
 t.test('which revisions may be stored: those up to the newest that was ever seen pending', async (t) => {
   const registry = createRegistry(() => {});
   const { release } = pending(6);
