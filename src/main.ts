@@ -41,15 +41,17 @@ await configured(() => clusterOf(kubeConfig));
 // the process would not end. Losing the reader of the log is no reason to stop, nor to hang.
 process.stdout.on('error', () => {});
 const log = pino({ level: config.logLevel, base: null }, process.stdout);
+const starting = startService({ config, tls, kubeConfig, clock: systemClock, random: Math.random, log });
+// A signal may come before all of it listens.
+closeWithGrace({ delay: SHUTDOWN_MS, logger: log }, async ({ signal, err }) => {
+  if (err) log.fatal({ err }, 'stopping because of an error');
+  else log.info({ signal }, 'stopping');
+  const service = await starting;
+  await service.close();
+  log.info('stopped');
+});
 try {
-  const clock = systemClock;
-  const service = await startService({ config, tls, kubeConfig, clock, random: Math.random, log });
-  closeWithGrace({ delay: SHUTDOWN_MS, logger: log }, async ({ signal, err }) => {
-    if (err) log.fatal({ err }, 'stopping because of an error');
-    else log.info({ signal }, 'stopping');
-    await service.close();
-    log.info('stopped');
-  });
+  await starting;
 } catch (err) {
   log.fatal({ err }, 'could not start');
   process.exitCode = EXIT_FAILURE;

@@ -105,7 +105,7 @@ export function useLocks(app: FastifyInstance, { locks, authentication, clock }:
       const wait: WaitAnswerOptions['wait'] = (onLocked) =>
         answered(locks.wait({ namespace, name }, timeout, signal, onLocked));
       try {
-        return await answerWait(request, reply, { clock, show, wait, timeoutSeconds: timeout });
+        return await answerWait(request, reply, { clock, show, wait, signal, timeoutSeconds: timeout });
       } catch (error) {
         if (signal.aborted) return reply.hijack(); // nobody is there to be answered
         throw error;

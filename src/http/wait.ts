@@ -25,6 +25,8 @@ export interface WaitAnswerOptions {
   /** Waits, and tells of each lock that is seen. */
   readonly wait: (onLocked: (lock: Lock) => void) => Promise<WaitOutcome>;
   readonly timeoutSeconds: number;
+  /** Aborted when the caller has hung up. */
+  readonly signal: AbortSignal;
 }
 
 export const LINES_TYPE = 'application/x-ndjson';
@@ -61,7 +63,7 @@ const LINE_HEADERS = {
 
 /** `{"lock":…}` while it is locked; at the end `{"status":204}`, or the problem. */
 function lines(options: WaitAnswerOptions, onFailure: (problem: Error) => void): PassThrough {
-  const { clock, show, wait } = options;
+  const { clock, show, wait, signal } = options;
   const output = new PassThrough();
   let lock: Lock | undefined;
   let cancel = () => {};
@@ -84,7 +86,7 @@ function lines(options: WaitAnswerOptions, onFailure: (problem: Error) => void):
     .catch((error: Error) => (error instanceof Problem ? error : new Problem(500, error.message)))
     .then((end) => {
       const isProblem = end instanceof Problem;
-      if (isProblem && end.statusCode >= 500 && !output.destroyed) onFailure(end);
+      if (isProblem && end.statusCode >= 500 && !signal.aborted) onFailure(end);
       say(isProblem ? toProblemJson(end) : end);
       cancel();
       output.end();

@@ -62,6 +62,7 @@ export function createClearer(options: ClearerOptions): Clearer {
     const { driver, namespace, name } = release;
     const removing = records.remove(driver, namespace, recordName(name, number), lock.revision, signal);
     const conflict = await removing.catch(async (error: unknown) => {
+      if (isRefusal(error)) throw error;
       // No answer is no news: the record tells.
       const stored = await reader.all(release, signal);
       if (stored.some((revision) => revision.uid === uid)) throw error;
@@ -91,6 +92,7 @@ export function createClearer(options: ClearerOptions): Clearer {
       data: { ...record.data, release: edit.payload },
     };
     const conflict = await records.replace(driver, failed, signal).catch(async (error: unknown) => {
+      if (isRefusal(error)) throw error;
       // No answer is no news: the record tells.
       const stored = await records.read(driver, namespace, metadata.name, signal);
       if (stored?.data?.release !== edit.payload) throw error;
@@ -155,6 +157,12 @@ function isNamed(
   { revision: number = revision.number, uid = revision.uid }: ClearRequest,
 ) {
   return revision.number === number && revision.uid === uid;
+}
+
+/** Whether the API server said no. Of anything else nobody knows whether it was done. */
+function isRefusal(error: unknown): boolean {
+  const { status } = error as { status?: unknown };
+  return typeof status === 'number' && status < 500;
 }
 
 function isVersion(

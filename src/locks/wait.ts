@@ -4,13 +4,18 @@
  * read each time something happens to it.
  */
 import type { Clock } from '../clock.ts';
-import type { Target } from '../gate/clearing.ts';
 import type { Lock } from '../gate/lock.ts';
 import type { Watched } from '../gate/ports.ts';
 import { createSleepers } from '../gate/sleepers.ts';
 import type { Driver } from '../helm/release.ts';
 import type { LockFinder } from './find.ts';
 import { createSharedLook } from './shared-look.ts';
+
+/** A release, in whichever driver it is kept. */
+export interface ReleaseName {
+  readonly namespace: string;
+  readonly name: string;
+}
 
 export type WaitOutcome =
   | { readonly kind: 'free' }
@@ -26,13 +31,13 @@ export interface Waits {
    * @throws if the cluster could not be read when the time was up, or the signal's reason
    */
   wait(
-    target: Target,
+    target: ReleaseName,
     timeoutSeconds: number,
     signal: AbortSignal,
     onLocked?: (lock: Lock) => void,
   ): Promise<WaitOutcome>;
   /** How many wait for this release. */
-  waitingFor(target: Target): number;
+  waitingFor(target: ReleaseName): number;
   /** How many wait for any. */
   count(): number;
   /** Ends every wait, and each one to come. */
@@ -68,7 +73,7 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
   const rooms = new Map<string, Room>();
   let waiting = 0;
 
-  function openRoom(target: Target): Room {
+  function openRoom(target: ReleaseName): Room {
     const look = createSharedLook(async () => {
       const at = clock.now();
       const found = await finder.find(target, AbortSignal.timeout(LOOK_MS));
@@ -79,7 +84,7 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
     return room;
   }
 
-  async function enter<T>(target: Target, stay: (room: Room) => Promise<T>): Promise<T> {
+  async function enter<T>(target: ReleaseName, stay: (room: Room) => Promise<T>): Promise<T> {
     const key = roomKey(target);
     const room = rooms.get(key) ?? openRoom(target);
     rooms.set(key, room);
@@ -95,7 +100,7 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
   }
 
   /** The next change of the release, in whichever driver. */
-  function nextChange({ namespace, name }: Target) {
+  function nextChange({ namespace, name }: ReleaseName) {
     const changes = drivers.map((driver) => watched.nextChange({ driver, namespace, name }));
     return {
       happened: Promise.race(changes.map(({ happened }) => happened)),
@@ -119,9 +124,8 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
     const sight = await look(room);
     signal.throwIfAborted();
     if (sight.kind === 'free') return sight;
-    if (sleepers.isClosed()) return { kind: 'closed' };
+    if (sleepers.isClosed()) return { kind: 'closed' }; // maybe while it looked: nobody would end the sleep
     if (sight.kind === 'locked') onLocked(sight.lock);
-    if (sleepers.isClosed()) return { kind: 'closed' }; // while it looked: nobody would end the sleep
     if (clock.now() < deadline) {
       const failed = sight.kind === 'unknown';
       await (failed ? pause(visit, change) : rest(visit, change));
@@ -156,7 +160,7 @@ export function createWaits({ drivers, finder, watched, clock }: WaitsOptions): 
 }
 
 interface Visit {
-  readonly target: Target;
+  readonly target: ReleaseName;
   readonly room: Room;
   /** By the clock of waits. */
   readonly deadline: number;
@@ -179,6 +183,6 @@ async function look(room: Room): Promise<Sight> {
   }
 }
 
-function roomKey({ namespace, name }: Target): string {
+function roomKey({ namespace, name }: ReleaseName): string {
   return `${namespace}/${name}`;
 }

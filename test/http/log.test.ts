@@ -50,7 +50,7 @@ for (const [status, level, options, method, path, reason] of REFUSALS) {
 
 t.test('given a limit is exceeded, then that is a line of level info', async (t) => {
   const { send, logs } = await restApp(t);
-  for (let index = 0; index < 601; index += 1) await send('DELETE', API);
+  for (let index = 0; index < 601; index += 1) await send('DELETE', API, { token: `user-${index}` });
   t.equal(logs.lines.length, 1);
   t.match(logs.lines, [{ level: INFO, msg: 'a request was refused', status: 429, reason: /^too many/ }]);
 });

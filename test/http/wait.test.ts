@@ -285,3 +285,32 @@ t.test('there is no HEAD: nobody would be left to hang up on it', async (t) => {
   t.strictSame(asked.wait, []);
   t.equal(clock.timers(), 0);
 });
+
+t.test('given a replica with as many waits as it takes, then one more is sent away', async (t) => {
+  let waits = 4_999;
+  const { call, asked } = await connectedApp(t, { waits: () => waits });
+  t.equal((await call('GET', WAIT)).status, 204, 'the last one that it takes');
+  waits = 5_000;
+  const { status, headers, body } = await call('GET', WAIT);
+  t.equal(status, 503);
+  t.equal(headers['retry-after'], '2');
+  t.equal(
+    body.detail,
+    '5000 requests wait at this replica of lockkeeper, and that is all it takes: ask again',
+  );
+  t.equal(asked.wait.length, 1);
+});
+
+t.test('lines: a failure of our own, too, is the last line, and one of the log', async (t) => {
+  const { open, logs } = await connectedApp(t, {
+    wait: async () => ({ kind: 'locked', lock: LOCK }),
+    judge: () => {
+      throw new Error('a defect');
+    },
+  });
+  const { line } = await open(WAIT, LINES);
+  t.strictSame(await line(), {});
+  t.match(await line(), { status: 500, detail: 'a defect' });
+  t.equal(await line(), undefined);
+  t.match(await logs.line('a request failed'), { level: 50, reason: 'a defect' });
+});
