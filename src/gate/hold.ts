@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import { type Driver, type Release, type Revision, releaseKey } from '../helm/release.ts';
 import type { Denial, Review, Verdict } from './admission-review.ts';
+import { createClearTheWay } from './clear-the-way.ts';
 import type { Clearer } from './clearing.ts';
 import { type ClusterFacts, type Decision, type Deploy, decide, type Policy, screen } from './decision.ts';
 import type { Judgement, Lock } from './lock.ts';
@@ -16,15 +17,7 @@ import { createPatience } from './patience.ts';
 import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import { createSleepers } from './sleepers.ts';
 import { judge } from './verdict.ts';
-import {
-  clearedOnTheWay,
-  type JudgedLock,
-  locked,
-  waitedTooLong,
-  who,
-  wouldClear,
-  wouldWait,
-} from './words.ts';
+import { type JudgedLock, locked, waitedTooLong, wouldClear, wouldWait } from './words.ts';
 
 export interface Limits {
   /** The longest wait inside one call. */
@@ -100,6 +93,7 @@ export function createGate(options: GateOptions): Gate {
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
   const sleepers = createSleepers(clock);
+  const clearTheWay = createClearTheWay({ clearer, log });
   const seated = new Set<Visit>();
 
   function admit(deploy: Deploy, call: Call): Promise<Verdict> {
@@ -176,31 +170,13 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** Ends a stale lock, and looks again: the next decision rests on a read, not on what was done here. */
-  async function clear(visit: Visit, { lock, judgement }: JudgedLock): Promise<Verdict | undefined> {
-    const { deploy, reads } = visit;
+  async function clear(visit: Visit, judged: JudgedLock): Promise<Verdict | undefined> {
+    const { deploy, reads, warnings } = visit;
+    const { lock, judgement } = judged;
     if (deploy.dryRun) return allow({ ...visit, warnings: [wouldClear(lock, judgement)] });
-    const { release, uid, number: revision } = lock.revision;
-    const by = who(deploy.client);
-    const request = { target: release, strategy: 'mark-failed', trigger: 'deploy', force: false } as const;
-    try {
-      const outcome = await clearer.clear({ ...request, revision, uid, by }, reads.signal);
-      if (outcome.kind === 'cleared') visit.warnings.push(clearedOnTheWay(lock, judgement));
-      // Not the lock: it ended, or a newer revision shadows it; asking again about the same one leads nowhere.
-      if (outcome.kind === 'free' || outcome.kind === 'other') visit.keep = uid;
-      if (outcome.kind !== 'unreadable') return undefined;
-      visit.keep = uid;
-      log.error(
-        { ...describe(deploy), ...describeLock(lock), reason: outcome.words },
-        'the lock cannot be cleared',
-      );
-    } catch (error) {
-      reads.signal.throwIfAborted();
-      visit.keep = uid;
-      log.error(
-        { ...describe(deploy), ...describeLock(lock), reason: String(error) },
-        'the lock cannot be cleared',
-      );
-    }
+    const attempt = await clearTheWay(deploy, judged, reads.signal);
+    if (attempt.kind === 'cleared') warnings.push(attempt.warning);
+    if (attempt.kind === 'stays') visit.keep = lock.revision.uid;
     return undefined;
   }
 

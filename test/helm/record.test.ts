@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { MAX_JSON_BYTES, MAX_JSON_MARKS, markFailed } from '../../src/helm/record.ts';
+import { MAX_JSON_MARKS } from '../../src/helm/json-members.ts';
+import { MAX_JSON_BYTES, markFailed } from '../../src/helm/record.ts';
 import { DRIVERS, type Driver, isPending } from '../../src/helm/release.ts';
 import { fixture, fixtureNames } from '../fixtures/reviews.ts';
 
