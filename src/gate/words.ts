@@ -101,9 +101,9 @@ function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): str
   if (verdict === 'expired') return `${see} It is stale (${reason}): end it with: ${end}`;
   return [
     see,
-    `If you know that its holder is dead, end it with:`,
-    `kubectl annotate ${record} ${ALLOW_DELETE}=true && ${end}.`,
-    `It counts as stale in ${duration(staleInSeconds)}, if nothing is written until then`,
+    `It counts as stale in ${duration(staleInSeconds)}, if nothing is written until then.`,
+    // The command comes last, and ends the text: what is copied to the end works.
+    `If you know that its holder is dead, end it now with: kubectl annotate ${record} ${ALLOW_DELETE}=true && ${end}`,
   ].join(' ');
 }
 

@@ -96,7 +96,7 @@ export function tellStaleStories(version: HelmVersion): void {
       const live = await liveUpgrade(t, w);
       const stderr = await failed(w.helm(['rollback', 'api', '1', '--history-max', '2'], 'bob'));
       t.match(stderr, GUARDED);
-      t.match(stderr, /If the client that holds it is dead, end it with: kubectl delete secret/);
+      t.match(stderr, /If you know that its holder is dead, end it now with: kubectl annotate secret/);
       t.same(await history(w), ['1 deployed', '2 pending-upgrade'], 'nothing was deleted, nothing created');
       await endsUndisturbed(t, w, live);
     },
@@ -148,10 +148,16 @@ export function tellStaleStories(version: HelmVersion): void {
     const w = await world(t, version, 'secret', IMPATIENT);
     await deadUpgrade(t, w);
     const stderr = await failed({ done: w.kubectl(['delete', 'secret', recordOf('api', 2)]) });
-    const [, command = ''] = /kubectl (annotate .*)$/m.exec(stderr) ?? [];
-    t.equal(command, `annotate secret ${recordOf('api', 2)} -n prod lockkeeper.dev/allow-delete=true`);
-    await succeeds(t, { done: w.kubectl(command.split(' ')) }, 'what the refusal says is typed');
-    await succeeds(t, { done: w.kubectl(['delete', 'secret', recordOf('api', 2)]) }, 'and it is deleted');
+    const [command = ''] = /kubectl annotate .*$/m.exec(stderr) ?? [];
+    const record = `secret ${recordOf('api', 2)}`;
+    const commands = [
+      `kubectl annotate ${record} -n prod lockkeeper.dev/allow-delete=true`,
+      `kubectl delete ${record} -n prod`,
+    ];
+    t.equal(command, commands.join(' && '), 'the refusal ends with what to type');
+    for (const each of commands) {
+      await succeeds(t, { done: w.kubectl(each.split(' ').slice(1)) }, each);
+    }
     await succeeds(t, w.helm(['upgrade', 'api', CHART]), 'an upgrade is not held');
   });
 

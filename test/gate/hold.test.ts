@@ -87,10 +87,10 @@ t.test('trap 6: at the end of the hold, 429 sends the client away and it comes b
     verdict.allowed ? '' : verdict.denial.message,
     'release prod/api is locked by revision 6 (pending-upgrade, 10s, holder unknown). Nothing was changed. ' +
       'It will be retried automatically; if this is the last line you see, the retries are used up. ' +
-      'To see the lock: helm history api -n prod. If you know that its holder is dead, end it with: ' +
-      'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-      'kubectl delete secret sh.helm.release.v1.api.v6 -n prod. ' +
-      'It counts as stale in 14m50s, if nothing is written until then',
+      'To see the lock: helm history api -n prod. It counts as stale in 14m50s, if nothing is written until then. ' +
+      'If you know that its holder is dead, end it now with: kubectl annotate secret ' +
+      'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
+      'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
   );
 
   clock.advance(20_000);
@@ -153,10 +153,10 @@ t.test('after MAX_WAIT_SECONDS, counted over all calls of a client: 409 and the 
           message:
             'release prod/api is locked by revision 6 (pending-upgrade, 1m5s, holder unknown). Nothing was changed. ' +
             'Yours waited for 1m5s, which is as long as lockkeeper lets a deploy wait. To see the lock: helm history ' +
-            'api -n prod. If you know that its holder is dead, end it with: kubectl annotate secret ' +
+            'api -n prod. It counts as stale in 13m55s, if nothing is written until then. ' +
+            'If you know that its holder is dead, end it now with: kubectl annotate secret ' +
             'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-            'kubectl delete secret sh.helm.release.v1.api.v6 -n prod. ' +
-            'It counts as stale in 13m55s, if nothing is written until then',
+            'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
         },
       });
     }

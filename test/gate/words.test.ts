@@ -50,10 +50,10 @@ t.test(
       t.match(text, 'To see the lock: helm history api -n prod.', name);
       t.match(
         text,
-        'If you know that its holder is dead, end it with: ' +
+        'It counts as stale in 14m18s, if nothing is written until then. ' +
+          'If you know that its holder is dead, end it now with: ' +
           'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-          'kubectl delete secret sh.helm.release.v1.api.v6 -n prod. ' +
-          'It counts as stale in 14m18s, if nothing is written until then',
+          'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
         name,
       );
     }
@@ -84,14 +84,14 @@ t.test('the way out of a live lock needs a mark, that of a stale one does not', 
     [
       'live',
       900,
-      `${see} If you know that its holder is dead, end it with: ${mark} && ${end}. ` +
-        'It counts as stale in 14m18s, if nothing is written until then',
+      `${see} It counts as stale in 14m18s, if nothing is written until then. ` +
+        `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
     ],
     [
       'live for a second',
       43,
-      `${see} If you know that its holder is dead, end it with: ${mark} && ${end}. ` +
-        'It counts as stale in 1s, if nothing is written until then',
+      `${see} It counts as stale in 1s, if nothing is written until then. ` +
+        `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
     ],
     ['stale', 30, `${see} It is stale (no sign of life for 42s, and 30s are enough): end it with: ${end}`],
   ];
@@ -138,10 +138,10 @@ t.test('whoever deletes the record of a live lock reads what would happen, and t
     guarded({ lock: live, judgement: judge(live, 900, NOW) }, NOW),
     'release prod/app.v2: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
       'ci/runner-7f9c) is being deployed. Without its record another deploy could run beside it, so the record ' +
-      'was kept. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. If you know that its ' +
-      'holder is dead, end it with: kubectl annotate configmap sh.helm.release.v1.app.v2.v6 -n prod ' +
-      'lockkeeper.dev/allow-delete=true && kubectl delete configmap sh.helm.release.v1.app.v2.v6 -n prod. ' +
-      'It counts as stale in 14m18s, if nothing is written until then',
+      'was kept. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. It counts as stale ' +
+      'in 14m18s, if nothing is written until then. If you know that its holder is dead, end it now with: ' +
+      'kubectl annotate configmap sh.helm.release.v1.app.v2.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
+      'kubectl delete configmap sh.helm.release.v1.app.v2.v6 -n prod',
   );
 });
 
