@@ -18,11 +18,13 @@ import { createRecordStore } from './kubernetes/records.ts';
 import { createRequests, type RequestPool } from './kubernetes/requests.ts';
 import { createReviews } from './kubernetes/reviews.ts';
 import { startListWatch } from './kubernetes/watch.ts';
+import { createCensus } from './locks/census.ts';
 import { createClearer } from './locks/clear.ts';
 import { createLockFinder } from './locks/find.ts';
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
 import { createRevisionReader } from './locks/newest-revision.ts';
+import { createOneAtATime } from './locks/one-at-a-time.ts';
 import { createRegistry } from './locks/registry.ts';
 import { createWaits } from './locks/wait.ts';
 import type { KeyPair } from './tls/issue.ts';
@@ -45,8 +47,7 @@ export interface Service {
   close(): Promise<void>;
 }
 
-/** A scrape is not held up by an API server that does not answer; the other metrics are worth having then. */
-const SCRAPE_MS = 2_000;
+const NOT_LISTED = 'the pending releases have not been listed yet';
 
 /**
  * Listens and watches. Resolves before the first list was applied; `/readyz` tells when it was.
@@ -60,17 +61,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const registry = createRegistry((uid) => holders.appeared(uid));
   const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
 
+  const oneAtATime = createOneAtATime();
+
+  /** The watch says where locks may be, once it has said so at all. */
+  function suspects() {
+    if (!registry.isComplete(drivers)) throw new Error(NOT_LISTED);
+    return registry.suspects();
+  }
+
   /** What finds and clears locks, over connections of its own. */
   function connectTo(pool: RequestPool) {
     const requests = createRequests({ connection, pool });
     const client = createKubernetesClient(requests);
     const reader = createRevisionReader(client);
-    const finder = createLockFinder({ drivers, reader, suspects: registry.suspects, holders });
+    const finder = createLockFinder({ drivers, reader, suspects, holders });
     const clearer = createClearer({
       finder,
       reader,
       records: createRecordStore(requests),
       events: createEventRecorder(requests, date),
+      oneAtATime,
       staleAfterSeconds,
       now: date,
       log,
@@ -86,10 +96,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const metrics = createMetrics({
     heldNow: () => gate.held(),
-    verdicts: async () => {
-      const locks = await forPeople.finder.list(undefined, AbortSignal.timeout(SCRAPE_MS));
-      return locks.map((lock) => judgeNow(lock).verdict);
-    },
+    verdicts: createCensus({
+      list: (signal) => forPeople.finder.list(undefined, signal),
+      judge: judgeNow,
+      now: clock.now,
+    }),
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
   const gate = createGate({
@@ -128,7 +139,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const readiness = {
     reasons: () => [
       ...(closing ? ['shutting down'] : []),
-      ...(registry.isComplete(drivers) ? [] : ['the pending releases have not been listed yet']),
+      ...(registry.isComplete(drivers) ? [] : [NOT_LISTED]),
     ],
   };
   const app = buildApp({

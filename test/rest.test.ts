@@ -173,7 +173,11 @@ async function deleteOnce(t: Test, row: Row): Promise<void> {
     );
   }
   if (state !== 'live' && state !== 'stale') {
-    return problem(404, 'Not Found', `release prod/${name} is not locked: nothing is in the way of a deploy`);
+    return problem(
+      404,
+      'Not Found',
+      `release prod/${name} is not locked: its newest revision is not pending, or there is none`,
+    );
   }
   if (state === 'live' && !force) {
     const { reason } = body.lock;
@@ -411,7 +415,7 @@ t.test(
       [
         ...[200, 200, 200, 422, 200, 422, 200, 422, 200, 422],
         ...[200, 200],
-        ...[502, 502, 502, 502, 503],
+        ...[502, 502, 502, 422, 503],
         ...[401, 401, 401, 401, 401, 401],
         ...[401, 400],
         ...[400, 400, 200],

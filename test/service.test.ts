@@ -15,6 +15,7 @@ import {
   startServiceOn,
 } from './support/lockkeeper.ts';
 import { record } from './support/records.ts';
+import { restClient } from './support/rest.ts';
 
 const SECRETS = '/api/v1/namespaces/prod/secrets';
 const PENDING = 'pending-upgrade';
@@ -250,9 +251,19 @@ t.test('not ready before the first list was applied', async (t) => {
     code: 503,
     body: 'not ready: the pending releases have not been listed yet\n',
   });
+  const alice = await restClient(
+    t,
+    { cluster, caCertificate: serving.caCertificate, url: `https://127.0.0.1:${service.port}` },
+    { username: 'alice' },
+  );
+  t.match(await alice.request('GET', '/api/v1/locks'), {
+    status: 503,
+    body: { detail: /the pending releases have not been listed yet/ },
+  });
   list.resolve();
   await ready();
   t.match(await get(service.port, '/readyz'), { code: 200, body: 'ok\n' });
+  t.match(await alice.request('GET', '/api/v1/locks'), { status: 200 });
 });
 
 t.test('not ready while it shuts down', async (t) => {

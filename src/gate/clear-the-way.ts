@@ -9,6 +9,8 @@ export type Attempt =
   | { readonly kind: 'cleared'; readonly warning: string }
   /** Something else happened to it meanwhile: a fresh read tells what. */
   | { readonly kind: 'changed' }
+  /** Written again, or two API servers disagree about the time: not worth asking again at once. */
+  | { readonly kind: 'live' }
   /** It will not go away by trying again. */
   | { readonly kind: 'stays' };
 
@@ -38,9 +40,10 @@ export function createClearTheWay({ clearer, log }: { clearer: Clearer; log: Log
       switch (outcome.kind) {
         case 'cleared':
           return { kind: 'cleared', warning: clearedOnTheWay(lock, judgement) };
-        case 'live':
         case 'changed':
           return { kind: 'changed' };
+        case 'live':
+          return { kind: 'live' };
         case 'free':
         case 'other':
           // Not the lock: it ended, or a newer revision shadows it.

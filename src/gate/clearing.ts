@@ -51,7 +51,13 @@ export type ClearOutcome =
   /** Somebody else was first. What became of the lock, in words. */
   | { readonly kind: 'changed'; readonly lock: Lock; readonly words: string }
   /** The record cannot be edited; why, in words. */
-  | { readonly kind: 'unreadable'; readonly lock: Lock; readonly words: string };
+  | {
+      readonly kind: 'unreadable';
+      readonly lock: Lock;
+      readonly words: string;
+      /** The status in the record itself, where its label says that it is pending. */
+      readonly ownStatus?: string | undefined;
+    };
 
 export interface Clearer {
   /** @throws if the cluster cannot be read or written; then it may have happened all the same */

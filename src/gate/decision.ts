@@ -75,6 +75,8 @@ export interface Deletion {
   readonly revision: number;
   readonly uid: string;
   readonly client: Client;
+  /** Whether somebody marked the record, so that it may be deleted whatever it locks. */
+  readonly marked: boolean;
 }
 
 /**
@@ -92,12 +94,14 @@ export function screenDeletion(review: Review, gated: readonly Driver[]): Deleti
   const { driver, labels, annotations, operation, client } = review;
   const isAboutPending = operation === 'DELETE' && isHelmRecord(review) && isPending(labels.status);
   if (!isAboutPending || driver === undefined || !gated.includes(driver)) return undefined;
-  if (ALLOW_DELETE in annotations || KUBERNETES.includes(client.user)) return undefined;
+  if (KUBERNETES.includes(client.user)) return undefined;
   // Of a record that contradicts itself, nobody can say which release it locks.
   const record = identify(review);
   if (typeof record === 'string') return undefined;
   const release = { driver, namespace: review.namespace, name: record.release };
-  return { release, revision: record.revision, uid: review.objectUid, client };
+  // As people mark things: `=true`, or with nothing at all; and as they take it back.
+  const marked = ALLOW_DELETE in annotations && annotations[ALLOW_DELETE] !== 'false';
+  return { release, revision: record.revision, uid: review.objectUid, client, marked };
 }
 
 /** A Secret says so by its type; a ConfigMap has none, so its name and its owner must both say so. */

@@ -66,16 +66,17 @@ export function createGuard(options: GuardOptions): Guard {
     async review(review, call) {
       const deletion = screenDeletion(review, drivers);
       if (deletion === undefined) return ALLOWED;
+      if (deletion.marked) {
+        log.info(describeDeletion(deletion), 'a record that is marked for it may be deleted');
+        return ALLOWED;
+      }
       const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
       const signal = AbortSignal.any([call.signal, timeout]);
       const judged = await lockOf(deletion, signal);
       if (judged === undefined || (await isOurs(deletion, signal))) return ALLOWED;
 
-      const { namespace, name, driver } = deletion.release;
-      const client = who(deletion.client);
-      const fields = { namespace, release: name, driver, client, ...describeLock(judged.lock) };
+      const fields = { ...describeDeletion(deletion), ...describeLock(judged.lock) };
       if (judged.judgement.verdict === 'expired') {
-        // The one way to end a lock that leaves no other trace.
         log.info(
           { ...fields, because: judged.judgement.reason },
           'the record of a stale lock may be deleted',
@@ -87,4 +88,10 @@ export function createGuard(options: GuardOptions): Guard {
       return { allowed: false, denial: { code: 409, message } };
     },
   };
+}
+
+/** What ends a lock in this way leaves no other trace. */
+function describeDeletion({ release, revision, client }: Deletion): object {
+  const { namespace, name, driver } = release;
+  return { namespace, release: name, driver, revision, client: who(client) };
 }

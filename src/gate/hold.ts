@@ -76,7 +76,7 @@ const ANSWER_EARLY_SHARE = 0.5;
 /** A caller that does not say how long it waits is taken for one that waits for a hold and a read. */
 const UNSAID_MS = 5_000;
 
-/** How soon a lock that could not be read again is looked at again. */
+/** How soon a lock is looked at again of which nothing certain is known. */
 const LOOK_AGAIN_MS = 500;
 
 /** Sent with the 429 of a replica that goes away: another one takes over at once. */
@@ -155,7 +155,7 @@ export function createGate(options: GateOptions): Gate {
         // What was read may be older than what has happened since.
         return change.hasHappened() ? undefined : enter(visit, change.happened);
       case 'clear':
-        if (sight.lock.revision.uid !== visit.keep) return clear(visit, sight);
+        if (sight.lock.revision.uid !== visit.keep) return clear(visit, sight, change.happened);
         return hold(visit, sight, change.happened, Number.POSITIVE_INFINITY);
       case 'hold':
         return hold(visit, sight, change.happened, staleAt(sight.judgement));
@@ -170,13 +170,18 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** Ends a stale lock, and looks again: the next decision rests on a read, not on what was done here. */
-  async function clear(visit: Visit, judged: JudgedLock): Promise<Verdict | undefined> {
+  async function clear(
+    visit: Visit,
+    judged: JudgedLock,
+    change: Promise<void>,
+  ): Promise<Verdict | undefined> {
     const { deploy, reads, warnings } = visit;
     const { lock, judgement } = judged;
     if (deploy.dryRun) return allow({ ...visit, warnings: [wouldClear(lock, judgement)] });
     const attempt = await clearTheWay(deploy, judged, reads.signal);
     if (attempt.kind === 'cleared') warnings.push(attempt.warning);
     if (attempt.kind === 'stays') visit.keep = lock.revision.uid;
+    if (attempt.kind === 'live') return hold(visit, judged, change, clock.now() + LOOK_AGAIN_MS);
     return undefined;
   }
 

@@ -10,7 +10,8 @@ import { duration } from './words.ts';
 export function judge({ revision }: Lock, staleAfterSeconds: number, now: number): Judgement {
   const { createdAt, lastWriteAt } = revision;
   // Whole seconds, as the API server stamps them; none if its clock is ahead of ours.
-  const silence = Math.max(0, Math.floor((now - lastWriteAt) / 1000));
+  // Of a record that carries no time, nothing is known: it is not old.
+  const silence = lastWriteAt === 0 ? 0 : Math.max(0, Math.floor((now - lastWriteAt) / 1000));
   const staleInSeconds = Math.max(0, staleAfterSeconds - silence);
   if (staleInSeconds === 0) {
     const reason = `no sign of life for ${duration(silence)}, and ${duration(staleAfterSeconds)} are enough`;

@@ -92,10 +92,14 @@ function lockedBy(lock: Lock, now: number): string {
   return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
 }
 
-function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): string {
-  const { release, number } = lock.revision;
+/** The record of a lock, as kubectl is told of it: `secret sh.helm.release.v1.api.v6 -n prod`. */
+export function recordOf({ revision: { release, number } }: Lock): string {
   const kind = release.driver === 'secrets' ? 'secret' : 'configmap';
-  const record = `${kind} ${recordName(release.name, number)} -n ${release.namespace}`;
+  return `${kind} ${recordName(release.name, number)} -n ${release.namespace}`;
+}
+
+function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): string {
+  const record = recordOf(lock);
   const see = `To see the lock: ${historyCommand(lock)}.`;
   const end = `kubectl delete ${record}`;
   if (verdict === 'expired') return `${see} It is stale (${reason}): end it with: ${end}`;

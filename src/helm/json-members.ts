@@ -5,7 +5,15 @@
 import { promisify } from 'node:util';
 
 /** Its message is a clause for a person, to follow a colon; it never quotes the text. */
-export class Refusal extends Error {}
+export class Refusal extends Error {
+  /** The status of a release that is not pending, one of Helm's. */
+  readonly status: string | undefined;
+
+  constructor(reason: string, status?: string) {
+    super(reason);
+    this.status = status;
+  }
+}
 
 /**
  * The most that JSON may have of `{`, `[`, `:` and `,` outside its strings. JSON.parse was seen to need up to

@@ -12,14 +12,14 @@ import { type Driver, isPending } from './release.ts';
 /** The whole payload anew, coded as it was; or why there is none: a clause for a person, to follow a colon. */
 export type Edit =
   | { readonly kind: 'edited'; readonly payload: string }
-  | { readonly kind: 'refused'; readonly reason: string };
+  | { readonly kind: 'refused'; readonly reason: string; readonly status?: string };
 
 /**
  * The longest JSON that is unpacked, in bytes. A Secret or a ConfigMap has room for 1 MiB (MaxSecretSize in
- * k8s.io/api/core/v1), so for 768 KiB of gzip below Helm's base64. This is 42 times as much, and text of
- * templates and manifests shrinks to a third or a fifteenth.
+ * k8s.io/api/core/v1), so for 768 KiB of gzip below Helm's base64. This is 21 times as much, and text of
+ * templates and manifests shrinks to a third or a fifteenth. An edit of it needs some 100 MB for half a second.
  */
-export const MAX_JSON_BYTES = 32 * 1024 * 1024;
+export const MAX_JSON_BYTES = 16 * 1024 * 1024;
 
 /** Helm’s statuses (`pkg/release/status.go`) that are not pending: all that is ever told of a record. */
 const OTHER_STATUSES = ['unknown', 'deployed', 'uninstalled', 'superseded', 'failed', 'uninstalling'];
@@ -38,7 +38,8 @@ export async function markFailed(driver: Driver, payload: string, description: s
     return { kind: 'edited', payload: encode(driver, zipped ? await zip(edited) : edited) };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return { kind: 'refused', reason: error.message };
+    const { message: reason, status } = error;
+    return { kind: 'refused', reason, ...(status !== undefined && { status }) };
   }
 }
 
@@ -94,7 +95,7 @@ async function editRelease(json: string, description: string): Promise<string> {
   const status = findMember('status', members);
   const was: unknown = status && JSON.parse(json.slice(status.start, status.end));
   if (status === undefined || typeof was !== 'string') throw new Refusal('it has no info.status');
-  if (!isPending(was)) throw new Refusal(notPending(was));
+  if (!isPending(was)) throw notPending(was);
 
   const text = Buffer.from(JSON.stringify(description)).toString('latin1');
   const described = findMember('description', members);
@@ -115,7 +116,8 @@ function replace(json: string, values: [Member, string][]): string {
   return edited + json.slice(from);
 }
 
-function notPending(status: string): string {
-  const known = OTHER_STATUSES.includes(status);
-  return known ? `its own status is ${status}, not pending` : 'its own status is none of Helm’s';
+function notPending(status: string): Refusal {
+  return OTHER_STATUSES.includes(status)
+    ? new Refusal(`its own status is ${status}, not pending`, status)
+    : new Refusal('its own status is none of Helm’s');
 }

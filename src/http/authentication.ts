@@ -44,8 +44,10 @@ export interface Authentication {
 
 export interface AuthenticationOptions {
   readonly reviews: AccessReviews;
-  /** Called before the API server is asked about a token that nobody vouches for yet. */
+  /** Called before the API server is asked about a token that it did not accept before; may throw. */
   readonly beforeAsking: (request: FastifyRequest) => Promise<void>;
+  /** Called when the API server did not accept a token. */
+  readonly onRefused: (request: FastifyRequest) => Promise<void>;
   /** Milliseconds, never going back. */
   readonly now: () => number;
 }
@@ -54,6 +56,9 @@ const RESOURCE = { group: 'lockkeeper.dev', resource: 'releaselocks' } as const;
 
 /** How long the API server's word counts: somebody who is locked out may look on for so long, but clear nothing. */
 const TRUST_MS = 10_000;
+
+/** Tokens of service accounts live for an hour: whoever had one is no stranger, whatever others guess meanwhile. */
+const ACCEPTED_MS = 3_600_000;
 
 /** Answers remembered at once; of tokens, by their hashes. */
 const MAX_ANSWERS = 10_000;
@@ -64,17 +69,22 @@ const ASK_MS = 10_000;
 const HOW_TO_LOG_IN =
   'Send a token of the cluster, such as: -H "Authorization: Bearer $(kubectl create token SERVICEACCOUNT -n NAMESPACE)"';
 
-export function createAuthentication({ reviews, beforeAsking, now }: AuthenticationOptions): Authentication {
-  const ask = async (token: string): Promise<Answer> => ({
-    identity: await reviews.whose(token, AbortSignal.timeout(ASK_MS)),
-  });
+export function createAuthentication(options: AuthenticationOptions): Authentication {
+  const { reviews, beforeAsking, onRefused, now } = options;
+  const accepted = new LRUCache<string, true>({ ...shortly(now), ttl: ACCEPTED_MS });
+
+  async function ask(hash: string, { token, request }: Question): Promise<Answer> {
+    if (!accepted.has(hash)) await beforeAsking(request);
+    const identity = await reviews.whose(token, AbortSignal.timeout(ASK_MS));
+    if (identity === undefined) await onRefused(request);
+    else accepted.set(hash, true);
+    return { identity };
+  }
+
   // One question for all who come with the same token at once; what it throws is not remembered.
   const known = new LRUCache<string, Answer, Question>({
     ...shortly(now),
-    fetchMethod: async (_hash, _stale, { context: { token, request } }) => {
-      await beforeAsking(request);
-      return ask(token);
-    },
+    fetchMethod: (hash, _stale, { context }) => ask(hash, context),
   });
   // A right that is missing is not remembered: whoever grants it wants to see that it works.
   const permissions = new LRUCache<string, true, Permission>({
@@ -83,10 +93,8 @@ export function createAuthentication({ reviews, beforeAsking, now }: Authenticat
       (await reviews.may(identity, attributes, signal)) || undefined,
   });
 
-  /** Whoever was known a moment ago is no stranger, but is asked about all the same. */
-  async function askAnew(hash: string, { token, request }: Question): Promise<Answer> {
-    if (known.get(hash)?.identity === undefined) await beforeAsking(request);
-    const answer = await ask(token);
+  async function askAnew(hash: string, question: Question): Promise<Answer> {
+    const answer = await ask(hash, question);
     known.set(hash, answer);
     return answer;
   }

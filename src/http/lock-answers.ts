@@ -1,7 +1,7 @@
 /** What the REST endpoints say: locks as JSON, and each thing that can go wrong as a problem with a way out. */
 import type { ClearOutcome, ClearRequest, Target } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
-import { duration, who } from '../gate/words.ts';
+import { duration, recordOf, who } from '../gate/words.ts';
 import { Problem } from './problem.ts';
 import type { LockJson } from './schemas.ts';
 
@@ -27,13 +27,18 @@ function toTime(ms: number): string {
 }
 
 export function isFree({ namespace, name }: Target): Problem {
-  return new Problem(404, `release ${namespace}/${name} is not locked: nothing is in the way of a deploy`);
+  return new Problem(
+    404,
+    `release ${namespace}/${name} is not locked: its newest revision is not pending, or there is none`,
+  );
 }
 
 export function stillLocked(lock: LockJson, seconds: number): Problem {
   const { namespace, release, revision, status, reason, verdict } = lock;
   const still = seconds === 0 ? 'is locked' : `is still locked after ${duration(seconds)},`;
-  const detail = `release ${namespace}/${release} ${still} by revision ${revision} (${status}, ${verdict}: ${reason})`;
+  const way =
+    verdict === 'expired' ? `. To clear it: DELETE it with revision=${revision}, without /wait` : '';
+  const detail = `release ${namespace}/${release} ${still} by revision ${revision} (${status}, ${verdict}: ${reason})${way}`;
   return new Problem(409, detail, { lock });
 }
 
@@ -46,10 +51,10 @@ export function shutsDown(): Problem {
   );
 }
 
-export function isFull(most: number): Problem {
+export function isFull(most: number, whose = ''): Problem {
   return new Problem(
     503,
-    `${most} requests wait at this replica of lockkeeper, and that is all it takes: ask again`,
+    `${most} requests${whose} wait at this replica of lockkeeper, and that is all it takes: ask again`,
     {},
     RETRY,
   );
@@ -79,7 +84,11 @@ export function notCleared(
       return new Problem(409, detail);
     }
     case 'unreadable': {
-      const detail = `revision ${outcome.lock.revision.number} of release ${target.namespace}/${target.name} cannot be marked failed: ${outcome.words}. Nothing was changed. strategy=delete removes the record as it is`;
+      const { revision } = outcome.lock;
+      const way = outcome.ownStatus
+        ? `Its label is wrong: kubectl label ${recordOf(outcome.lock)} status=${outcome.ownStatus} --overwrite`
+        : 'strategy=delete removes the record as it is';
+      const detail = `revision ${revision.number} of release ${target.namespace}/${target.name} cannot be marked failed: ${outcome.words}. Nothing was changed. ${way}`;
       return new Problem(422, detail, { lock: show(outcome.lock) });
     }
   }
@@ -92,6 +101,15 @@ function lockedBy({ revision, holder }: Lock): string {
 
 /** For `curl --retry`: an API server that restarts is back in seconds. */
 const RETRY = { 'retry-after': '2' };
+
+export function cannotAsk(what: string): Problem {
+  return new Problem(
+    503,
+    `the API server cannot be asked now ${what}; the log of lockkeeper says why`,
+    {},
+    RETRY,
+  );
+}
 
 /** The API server refused for good: another attempt would fail as well. */
 function isRefusal(error: unknown): boolean {

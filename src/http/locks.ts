@@ -8,6 +8,7 @@ import type { Authentication, Identity, Right } from './authentication.ts';
 import { hangUpSignal } from './hang-up.ts';
 import { answered, isFree, isFull, notCleared, toJson } from './lock-answers.ts';
 import { CLEAR, GET, LIST, LIST_ALL, WAIT } from './operations.ts';
+import { createQuota } from './quota.ts';
 import type { LockJson, NamespaceParams, ReleaseParams, WaitQuery } from './schemas.ts';
 import { answerWait, type WaitAnswerOptions, type WaitOutcome } from './wait.ts';
 
@@ -33,6 +34,8 @@ export interface LocksOptions {
   readonly locks: Locks;
   readonly authentication: Authentication;
   readonly clock: Pick<Clock, 'after'>;
+  /** How many requests of one identity may wait at once. Default: {@link MAX_WAITS_OF_ONE}. */
+  readonly mostWaitsOfOne?: number;
 }
 
 /** Whoever cannot be told within this time is better told to come back. */
@@ -41,8 +44,11 @@ const READ_MS = 20_000;
 /** Once it has begun, clearing goes on when its caller hangs up, but not for ever. */
 const CLEAR_MS = 40_000;
 
-/** A request that waits costs some 50 KB, most of it for TLS; a replica is given room for so many. */
+/** A request that waits was seen to cost some 90 KB, most of it for TLS; a replica is given room for so many. */
 const MAX_WAITS = 5_000;
+
+/** And one identity for no more than these, so that there is room for others. */
+const MAX_WAITS_OF_ONE = 2_000;
 
 /** The query of DELETE, once it was checked. */
 interface ClearParameters {
@@ -53,7 +59,10 @@ interface ClearParameters {
   readonly reason?: string;
 }
 
-export function useLocks(app: FastifyInstance, { locks, authentication, clock }: LocksOptions): void {
+export function useLocks(app: FastifyInstance, options: LocksOptions): void {
+  const { locks, authentication, clock, mostWaitsOfOne = MAX_WAITS_OF_ONE } = options;
+  const waits = createQuota(mostWaitsOfOne);
+
   /** Who sends the request, if they have the right. */
   async function permit({ identity }: FastifyRequest, ...rights: readonly Right[]): Promise<Identity> {
     if (identity === null) throw new Error('a route of the locks was reached without authentication');
@@ -99,11 +108,13 @@ export function useLocks(app: FastifyInstance, { locks, authentication, clock }:
     async (request, reply) => {
       const { namespace, release: name } = request.params;
       const { timeout } = request.query;
-      await permit(request, { verb: 'watch', namespace, name });
+      const { username } = await permit(request, { verb: 'watch', namespace, name });
       if (locks.waits() >= MAX_WAITS) throw isFull(MAX_WAITS);
+      const leave = waits.take(username);
+      if (leave === undefined) throw isFull(mostWaitsOfOne, ` of ${username}`);
       const signal = hangUpSignal(reply);
       const wait: WaitAnswerOptions['wait'] = (onLocked) =>
-        answered(locks.wait({ namespace, name }, timeout, signal, onLocked));
+        answered(locks.wait({ namespace, name }, timeout, signal, onLocked)).finally(leave);
       try {
         return await answerWait(request, reply, { clock, show, wait, signal, timeoutSeconds: timeout });
       } catch (error) {

@@ -9,7 +9,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Clock } from '../clock.ts';
 import { type AccessReviews, createAuthentication, type Identity } from './authentication.ts';
-import { answered } from './lock-answers.ts';
+import { cannotAsk } from './lock-answers.ts';
 import { type Locks, useLocks } from './locks.ts';
 import { handleErrors, Problem } from './problem.ts';
 import { LockSchema, ProblemSchema } from './schemas.ts';
@@ -26,16 +26,16 @@ export interface RestOptions {
   readonly locks: Locks;
   readonly reviews: AccessReviews;
   readonly clock: Pick<Clock, 'now' | 'after'>;
+  readonly mostWaitsOfOne?: number;
 }
 
 /**
- * Requests of one identity in a minute: a thousand jobs of one service account may start together, and what one
- * identity asks for costs the API server some 100 requests a second at most.
+ * Requests of one identity in a minute: a thousand jobs of one service account may start together.
  */
 const MAX_PER_IDENTITY = 3_000;
 
-/** Tokens that the API server is asked about for one address in a minute. Behind a proxy, all have the same. */
-const MAX_UNKNOWN_TOKENS = 600;
+/** Tokens from one address that the API server did not accept, in a minute. Behind a proxy, all have the same. */
+const MAX_REFUSED_TOKENS = 600;
 
 const MINUTE_MS = 60_000;
 
@@ -68,9 +68,10 @@ export function rest(options: RestOptions) {
   };
 }
 
-async function useApi(api: FastifyInstance, { locks, reviews, clock }: RestOptions): Promise<void> {
+async function useApi(api: FastifyInstance, options: RestOptions): Promise<void> {
+  const { reviews, clock } = options;
   const strangers = api.createRateLimit({
-    max: MAX_UNKNOWN_TOKENS,
+    max: MAX_REFUSED_TOKENS,
     timeWindow: MINUTE_MS,
     keyGenerator: ({ ip }) => ip,
   });
@@ -81,7 +82,10 @@ async function useApi(api: FastifyInstance, { locks, reviews, clock }: RestOptio
   });
   const authentication = createAuthentication({
     reviews,
-    beforeAsking: (request) => spend(strangers, request, 'tokens that are not known yet'),
+    beforeAsking: (request) => look(strangers, request, REFUSED_TOKENS),
+    onRefused: async (request) => {
+      await strangers(request);
+    },
     now: clock.now,
   });
 
@@ -89,7 +93,10 @@ async function useApi(api: FastifyInstance, { locks, reviews, clock }: RestOptio
   api.addHook('onRequest', async (request) => {
     refuseBody(request);
     // Whoever clears a lock must have the right to do so now, not ten seconds ago.
-    request.identity = await answered(authentication.identify(request, request.method === 'DELETE'));
+    request.identity = await identified(
+      request,
+      authentication.identify(request, request.method === 'DELETE'),
+    );
     await spend(identities, request, `requests of ${request.identity.username}`);
   });
   api.setValidatorCompiler(compileValidator);
@@ -97,17 +104,38 @@ async function useApi(api: FastifyInstance, { locks, reviews, clock }: RestOptio
   handleErrors(api, (status) => ([401, 403, 429].includes(status) ? 'info' : 'debug'));
   // The schemas of answers are for the reader: what is answered is written as it is.
   api.setSerializerCompiler(() => JSON.stringify);
-  useLocks(api, { locks, authentication, clock });
+  useLocks(api, { ...options, authentication });
 }
 
 type Limiter = ReturnType<FastifyInstance['createRateLimit']>;
 
+const REFUSED_TOKENS = 'tokens that the API server does not accept';
+
+/** A stranger is not told what the API server says, nor where it is; the log is. */
+async function identified(request: FastifyRequest, question: Promise<Identity>): Promise<Identity> {
+  try {
+    return await question;
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    request.log.error({ reason: String(error) }, 'the API server does not say whose token this is');
+    throw cannotAsk('whose token this is');
+  }
+}
+
+/** Throws when nothing is left of a limit, without counting this request. */
+async function look(limiter: Limiter, request: FastifyRequest, what: string): Promise<void> {
+  const state = await limiter(request, { increment: false });
+  if (!state.isAllowed && state.remaining === 0) throw tooMany(what, state);
+}
+
 async function spend(limiter: Limiter, request: FastifyRequest, what: string): Promise<void> {
   const state = await limiter(request);
-  if (state.isAllowed || !state.isExceeded) return;
-  const { max, ttlInSeconds } = state;
+  if (!state.isAllowed && state.isExceeded) throw tooMany(what, state);
+}
+
+function tooMany(what: string, { max, ttlInSeconds }: { max: number; ttlInSeconds: number }): Problem {
   const detail = `too many ${what}: there may be ${max} in a minute. Come back in ${ttlInSeconds}s`;
-  throw new Problem(429, detail, {}, { 'retry-after': String(ttlInSeconds) });
+  return new Problem(429, detail, {}, { 'retry-after': String(ttlInSeconds) });
 }
 
 /** What is said in a body would be ignored, and whoever said it would not know. */

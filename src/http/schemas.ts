@@ -89,7 +89,8 @@ export const ClearQuery = Type.Object(
     ),
     reason: Type.Optional(
       text(
-        '[^\\p{Cc}\\p{Cs}\\u2028\\u2029]*',
+        // No control characters, and none that turn the direction of what follows.
+        '[^\\p{Cc}\\p{Cs}\\u2028-\\u202e\\u2066-\\u2069]*',
         200,
         'a line of at most 200 characters',
         'Why, for `helm history`, the Event and the log.',

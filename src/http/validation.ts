@@ -67,7 +67,7 @@ function problemWith(field: Field | undefined, text: string | string[], fields: 
   const names = Object.keys(fields);
   if (field === undefined) {
     return names.length === 0
-      ? 'is unknown here: there are none'
+      ? 'is unknown: this call takes no parameters'
       : `is unknown here: there are ${names.join(', ')}`;
   }
   if (Array.isArray(text)) return `is given ${text.length} times, but must be given once`;

@@ -50,6 +50,9 @@ const ATTEMPT_MS = 2_000;
 const ATTEMPTS = 3;
 const PAUSE_MS = 50;
 
+/** The API server itself may have to ask somebody: an identity provider, or an authorizer of its own. */
+const ASK_MS = 8_000;
+
 /** A write goes through the admission webhooks of others, each of which may take 10 s by default. */
 const WRITE_MS = 15_000;
 
@@ -91,8 +94,8 @@ export function createRequests({ connection, pool, attemptMs = ATTEMPT_MS }: Req
       ...(body && { body: JSON.stringify(body) }),
       signal,
     });
-    connection.sawDate(String(response.headers.date));
     if (response.statusCode >= 300) throw await toError(`${method} ${path}`, response);
+    connection.sawDate(String(response.headers.date));
     return response;
   }
 
@@ -123,7 +126,7 @@ export function createRequests({ connection, pool, attemptMs = ATTEMPT_MS }: Req
     read: (path, { accept, limitMs = attemptMs }, signal) =>
       persist({ method: 'GET', path, accept }, signal, limitMs, isPassing),
     ask: (path, body, signal) =>
-      persist({ method: 'POST', path, accept: JSON_TYPE, body }, signal, attemptMs, isPassing),
+      persist({ method: 'POST', path, accept: JSON_TYPE, body }, signal, ASK_MS, isPassing),
     write: (method, path, body, signal) =>
       persist({ method, path, accept: JSON_TYPE, body }, signal, WRITE_MS, wasNotDone),
     async open(path, accept, signal) {

@@ -21,12 +21,15 @@ import { type Revision, recordName } from '../helm/release.ts';
 import type { EventRecorder } from '../kubernetes/events.ts';
 import type { RecordStore } from '../kubernetes/records.ts';
 import type { FoundLock, LockFinder } from './find.ts';
+import type { OneAtATime } from './one-at-a-time.ts';
 
 export interface ClearerOptions {
   readonly finder: Pick<LockFinder, 'find'>;
   readonly reader: Pick<Reader, 'all'>;
   readonly records: RecordStore;
   readonly events: EventRecorder;
+  /** For edits: each may need a hundred times the memory of its record, so that they are made one by one. */
+  readonly oneAtATime: OneAtATime;
   readonly staleAfterSeconds: number;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly now: () => number;
@@ -34,6 +37,9 @@ export interface ClearerOptions {
   /** Told of each lock that was cleared. */
   readonly onCleared: (request: ClearRequest) => void;
 }
+
+/** An Event is worth so long a wait, whoever waits for the answer; somebody's webhook may hold it up. */
+const EVENT_MS = 2_000;
 
 /** A lock that was looked at, and what is to be done about it. */
 interface Task extends FoundLock {
@@ -43,7 +49,7 @@ interface Task extends FoundLock {
 }
 
 export function createClearer(options: ClearerOptions): Clearer {
-  const { finder, reader, records, events, staleAfterSeconds, now, log, onCleared } = options;
+  const { finder, reader, records, events, oneAtATime, staleAfterSeconds, now, log, onCleared } = options;
 
   async function clear(request: ClearRequest, signal: AbortSignal): Promise<ClearOutcome> {
     const found = await finder.find(request.target, signal);
@@ -75,12 +81,17 @@ export function createClearer(options: ClearerOptions): Clearer {
     const { lock, request, judgement, revisions, signal } = task;
     const { release, number } = lock.revision;
     const { driver, namespace, name } = release;
-    const record = await records.read(driver, namespace, recordName(name, number), signal);
-    if (record === undefined || !isVersion(record.metadata, lock.revision)) return changed(task);
-
     const description = describeClearing(request, lock, judgement, now());
-    const edit = await markFailed(driver, record.data?.release ?? '', description);
-    if (edit.kind === 'refused') return { kind: 'unreadable', lock, words: edit.reason };
+    const edited = await oneAtATime(async () => {
+      const record = await records.read(driver, namespace, recordName(name, number), signal);
+      if (record === undefined || !isVersion(record.metadata, lock.revision)) return undefined;
+      return { record, edit: await markFailed(driver, record.data?.release ?? '', description) };
+    });
+    if (edited === undefined) return changed(task);
+    const { record, edit } = edited;
+    if (edit.kind === 'refused') {
+      return { kind: 'unreadable', lock, words: edit.reason, ownStatus: edit.status };
+    }
     // The edit of a large record takes its time; a revision that was made meanwhile shadows this one.
     const [newest] = await reader.all(release, signal);
     if (newest?.uid !== lock.revision.uid) return changed(task);
@@ -91,13 +102,16 @@ export function createClearer(options: ClearerOptions): Clearer {
       metadata: { ...metadata, labels: { ...metadata.labels, status: 'failed' } },
       data: { ...record.data, release: edit.payload },
     };
-    const conflict = await records.replace(driver, failed, signal).catch(async (error: unknown) => {
+    const replacing = records.replace(driver, failed, signal);
+    const conflict = await replacing.catch(async (error: unknown): Promise<Error | 'invalid' | undefined> => {
+      if (isInvalid(error)) return 'invalid';
       if (isRefusal(error)) throw error;
       // No answer is no news: the record tells.
       const stored = await records.read(driver, namespace, metadata.name, signal);
       if (stored?.data?.release !== edit.payload) throw error;
       return undefined;
     });
+    if (conflict === 'invalid') return { kind: 'unreadable', lock, words: INVALID };
     const remaining = revisions.with(0, { ...lock.revision, status: 'failed' });
     return conflict ? changed(task, conflict) : succeed(task, remaining);
   }
@@ -130,12 +144,16 @@ export function createClearer(options: ClearerOptions): Clearer {
   }
 
   /** The lock is cleared: whether that can be told as an Event changes nothing. */
-  async function report({ lock, signal }: Task, text: Parameters<EventRecorder['record']>[1]): Promise<void> {
+  async function report({ lock }: Task, text: Parameters<EventRecorder['record']>[1]): Promise<void> {
     const { release, number, uid } = lock.revision;
     const { driver, namespace, name } = release;
     const kind = driver === 'secrets' ? 'Secret' : 'ConfigMap';
     try {
-      await events.record({ kind, namespace, name: recordName(name, number), uid }, text, signal);
+      await events.record(
+        { kind, namespace, name: recordName(name, number), uid },
+        text,
+        AbortSignal.timeout(EVENT_MS),
+      );
     } catch (error) {
       log.warn({ namespace, release: name, reason: String(error) }, 'no Event could be recorded');
     }
@@ -158,6 +176,14 @@ function isNamed(
 ) {
   return revision.number === number && revision.uid === uid;
 }
+
+/** The edit may have made the record a few bytes too long, or somebody made it immutable. */
+function isInvalid(error: unknown): boolean {
+  return (error as { status?: unknown }).status === 422;
+}
+
+const INVALID =
+  'the API server does not take the edited record (it may be immutable, or too long by a few bytes)';
 
 /** Whether the API server said no. Of anything else nobody knows whether it was done. */
 function isRefusal(error: unknown): boolean {

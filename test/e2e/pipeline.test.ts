@@ -98,9 +98,9 @@ async function history({ helm }: World): Promise<string[]> {
 
 t.test('nobody deploys: the job deploys at once', async (t) => {
   const w = await world(t);
-  const { code, stdout, stderr } = await w.deploy('job 1').done;
+  const { code, stderr } = await w.deploy('job 1').done;
   t.equal(code, 0, stderr);
-  t.match(stdout, 'release prod/api is not locked');
+  t.match(stderr, 'release prod/api is not locked');
   t.same(await history(w), ['1 deployed: Install complete']);
 });
 
@@ -128,10 +128,10 @@ t.test('another job deploys for longer than this one waits: it fails, and says w
   const w = await world(t);
   t.equal((await w.deploy('job 1').done).code, 0);
   const first = await inFlight(w, 'job 2');
-  const { code, stdout } = await w.deploy('job 3', [], { WAIT_SECONDS: '0' }).done;
-  t.equal(code, 22, 'as curl --fail ends');
-  t.match(stdout, 'release prod/api is locked by revision 2 (pending-upgrade, live: ');
-  t.match(stdout, '"holder":{"user":"system:serviceaccount:ci:deployer","pod":null}');
+  const { code, stderr } = await w.deploy('job 3', [], { WAIT_SECONDS: '0', WAIT_PIECE: '0' }).done;
+  t.equal(code, 1);
+  t.match(stderr, 'release prod/api is locked by revision 2 (pending-upgrade, live: ');
+  t.match(stderr, '"holder":{"user":"system:serviceaccount:ci:deployer","pod":null}');
   await first.finish();
   t.equal((await first.running.done).code, 0);
 });
@@ -144,9 +144,9 @@ t.test('another job died: the next one clears its lock, and deploys', async (t) 
   await running.done;
   w.cluster.clock.advance(16 * 60_000);
 
-  const { code, stdout, stderr } = await w.deploy('job 3: nightly', ['--set', 'message=third']).done;
+  const { code, stderr } = await w.deploy('job 3: nightly', ['--set', 'message=third']).done;
   t.equal(code, 0, stderr);
-  t.match(stdout, '"next":["helm upgrade api CHART -n prod"');
+  t.match(stderr, '"next":["helm upgrade api CHART -n prod"');
   const [, cleared, deployed] = await history(w);
   t.match(
     cleared,
@@ -155,12 +155,29 @@ t.test('another job died: the next one clears its lock, and deploys', async (t) 
   t.equal(deployed, '3 deployed: Upgrade complete');
 });
 
+t.test('another job dies while this one waits: its lock is cleared as soon as it is stale', async (t) => {
+  const w = await world(t);
+  t.equal((await w.deploy('job 1').done).code, 0);
+  const first = await inFlight(w, 'job 2');
+  const told = Promise.withResolvers<void>();
+  const second = w.deploy('job 3', ['--set', 'message=third'], { WAIT_PIECE: '1' }, (text) => {
+    if (text.includes('that lock is live')) told.resolve();
+  });
+  await told.promise;
+  first.running.kill('SIGKILL');
+  await first.running.done;
+  w.cluster.clock.advance(16 * 60_000);
+  const { code, stderr } = await second.done;
+  t.equal(code, 0, stderr);
+  t.match(await history(w), ['1 superseded', /^2 failed: Cleared by/, '3 deployed']);
+});
+
 t.test('a job without the rights is told which are missing', async (t) => {
   const w = await world(t);
-  const { code, stdout } = await w.deploy('job 1', [], { NAMESPACE: 'dev' }).done;
-  t.equal(code, 22);
+  const { code, stderr } = await w.deploy('job 1', [], { NAMESPACE: 'dev' }).done;
+  t.equal(code, 1);
   t.match(
-    stdout,
-    'may not watch releaselocks in namespace dev. Grant it by this rule in a Role in namespace dev',
+    stderr,
+    'may not delete releaselocks in namespace dev. Grant it by this rule in a Role in namespace dev',
   );
 });

@@ -184,7 +184,6 @@ t.test('given what is no live lock at sight, when it is deleted, then nobody ask
   ];
   const rows: [string, DeletionOptions][] = [
     ...changes.map(([given, change]): [string, DeletionOptions] => [given, { change }]),
-    ['marked', { annotations: { 'lockkeeper.dev/allow-delete': 'true' } }],
     ['by Kubernetes', { user: 'system:kube-controller-manager' }],
   ];
   for (const [given, options] of rows) {
@@ -196,6 +195,32 @@ t.test('given what is no live lock at sight, when it is deleted, then nobody ask
   t.match(await review(deletion({ driver: 'configmaps' })), { allowed: true }, 'a driver that is not gated');
   t.same(asked, []);
 });
+
+t.test(
+  'given a live lock that is marked, when its record is deleted, then the log keeps the trace',
+  async (t) => {
+    for (const [value, allowed] of [
+      ['true', true],
+      ['', true],
+      ['alice', true],
+      ['false', false],
+    ] as const) {
+      const { review, logs, asked } = guardIn();
+      const annotations = { 'lockkeeper.dev/allow-delete': value };
+      t.equal((await review(deletion({ user: 'alice', annotations }))).allowed, allowed, value);
+      if (!allowed) continue;
+      t.same(asked, [], 'nobody was asked');
+      t.match(logs.lines, [
+        {
+          msg: 'a record that is marked for it may be deleted',
+          release: 'api',
+          revision: 6,
+          client: 'alice',
+        },
+      ]);
+    }
+  },
+);
 
 t.test(
   'given a lock of each kind, when its record is deleted, then it is read of its own release',

@@ -257,7 +257,7 @@ t.test(
     const rollback = ask(gate, ROLLBACK);
     await equalState(t, rollback, 'waiting', 'held');
     clears.answer = answer;
-    store(6, 'pending-upgrade', { uid: 'restored', createdAt: 0 });
+    store(6, 'pending-upgrade', { uid: 'restored', createdAt: 1 });
     await equalState(t, rollback, 'allowed', 'it is another record');
     t.match(clears.requests, [{ uid: 'uid-of-6' }, { uid: 'restored' }]);
   },

@@ -39,3 +39,8 @@ t.test(
     }
   },
 );
+
+t.test('given a record that carries no time, then it is not taken for old', async (t) => {
+  const lock = { revision: revision(6, 'pending-upgrade', { createdAt: 0 }), holder: undefined };
+  t.match(judge(lock, STALE_AFTER_SECONDS, NOW), { verdict: 'live', staleInSeconds: 900 });
+});

@@ -139,11 +139,10 @@ t.test(
   },
 );
 
-const QUESTIONS = ['whose', 'may', 'list', 'find', 'clear'] as const;
+const QUESTIONS = ['may', 'list', 'find', 'clear'] as const;
 
 for (const question of QUESTIONS) {
   const [method, path] = {
-    whose: ['GET', API] as const,
     may: ['GET', API] as const,
     list: ['GET', '/api/v1/locks'] as const,
     find: ['GET', API] as const,
@@ -182,6 +181,25 @@ for (const question of QUESTIONS) {
 
 function failure(status: number): Error {
   return Object.assign(new Error(`it said ${status}`), { status });
+}
+
+for (const error of [new Error('connect ECONNREFUSED 10.96.0.1'), failure(403), failure(500)]) {
+  t.test(`given “${error.message}” when asked whose a token is, then a stranger is not told`, async (t) => {
+    const { send, logs } = await restApp(t, {
+      whose: async () => {
+        throw error;
+      },
+    });
+    for (const method of ['GET', 'DELETE'] as const) {
+      const answer = await send(method, API);
+      t.match(answer, { status: 503, headers: { 'retry-after': '2' } });
+      t.equal(
+        answer.body.detail,
+        'the API server cannot be asked now whose token this is; the log of lockkeeper says why',
+      );
+    }
+    t.match(logs.lines[0], { level: 50, reason: String(error) });
+  });
 }
 
 t.test('no question is waited for without an end', async (t) => {

@@ -13,7 +13,7 @@ const FREE = {
   type: 'about:blank',
   title: 'Not Found',
   status: 404,
-  detail: 'release prod/api is not locked: nothing is in the way of a deploy',
+  detail: 'release prod/api is not locked: its newest revision is not pending, or there is none',
 };
 
 t.test('locks as JSON', async (t) => {

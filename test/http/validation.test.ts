@@ -370,9 +370,9 @@ t.test(
   async (t) => {
     const { send, askedNothing } = await documentedApp(t);
     const endpoints = [
-      ['GET', '/api/v1/locks', 'is unknown here: there are none'],
-      ['GET', LOCKS, 'is unknown here: there are none'],
-      ['GET', API, 'is unknown here: there are none'],
+      ['GET', '/api/v1/locks', 'is unknown: this call takes no parameters'],
+      ['GET', LOCKS, 'is unknown: this call takes no parameters'],
+      ['GET', API, 'is unknown: this call takes no parameters'],
       ['GET', WAIT, 'is unknown here: there are timeout'],
       ['DELETE', API, 'is unknown here: there are strategy, revision, uid, force, reason'],
     ] as const;

@@ -314,3 +314,25 @@ t.test('lines: a failure of our own, too, is the last line, and one of the log',
   t.equal(await line(), undefined);
   t.match(await logs.line('a request failed'), { level: 50, reason: 'a defect' });
 });
+
+t.test('given an identity with as many waits as one may have, then others still have room', async (t) => {
+  const ends: (() => void)[] = [];
+  const { call, asked } = await connectedApp(t, {
+    mostWaitsOfOne: 2,
+    wait: () => new Promise((resolve) => ends.push(() => resolve({ kind: 'free' }))),
+  });
+  const as = (token: string) => call('GET', WAIT, { authorization: `Bearer ${token}` });
+  const waiting = [as('alice'), as('alice')];
+  while (asked.wait.length < 2) await settled();
+  const { status, body } = await as('alice');
+  t.equal(status, 503);
+  t.match(body.detail, '2 requests of alice wait at this replica');
+  waiting.push(as('bob'));
+  while (asked.wait.length < 3) await settled();
+  for (const end of ends) end();
+  t.ok((await Promise.all(waiting)).every((answer) => answer.status === 204));
+  const again = as('alice');
+  while (asked.wait.length < 4) await settled();
+  ends.at(-1)?.();
+  t.equal((await again).status, 204, 'and once they have ended, there is room again');
+});

@@ -131,7 +131,7 @@ t.test('given a write that hangs, when the caller leaves, then nothing is change
 
 t.test('given an API server that refuses the write', async (t) => {
   for (const [strategy, step] of WRITES) {
-    for (const status of [401, 403, 409, 422, 429, 500, 503]) {
+    for (const status of [401, 403, 409, 429, 500, 503]) {
       const clearing = await startClearing(t);
       const before = await lockedRelease(clearing);
       clearing.on(step, () => ({ status }));
@@ -148,6 +148,19 @@ t.test('given an API server that refuses the write', async (t) => {
     }
   }
 });
+
+t.test(
+  'given an API server that does not take the edited record, then the other strategy is left',
+  async (t) => {
+    const clearing = await startClearing(t);
+    const before = await lockedRelease(clearing);
+    clearing.on('PUT', () => ({ status: 422 }));
+    const outcome = await clearing.clear({ strategy: 'mark-failed' });
+    t.match(outcome, { kind: 'unreadable', words: /may be immutable, or too long by a few bytes/ });
+    await isUntouched(t, clearing, before, 'mark-failed');
+    t.match(await clearing.clear({ strategy: 'delete' }), { kind: 'cleared' });
+  },
+);
 
 t.test('given another admission webhook that refuses with a conflict', async (t) => {
   const webhook = await startFakeWebhook(t);

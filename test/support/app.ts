@@ -82,6 +82,7 @@ export interface Asked {
 export interface RestAppOptions extends Partial<Locks>, Partial<AccessReviews> {
   readonly tls?: AppOptions['tls'];
   readonly onClose?: () => void;
+  readonly mostWaitsOfOne?: number;
   readonly gate?: AppOptions['gate'];
   readonly guard?: AppOptions['guard'];
 }
@@ -130,6 +131,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
     gate: options.gate ?? { review: async () => ({ allowed: true, warnings: [] }) },
     guard: options.guard ?? bystanders.guard,
     rest: {
+      ...(options.mostWaitsOfOne !== undefined && { mostWaitsOfOne: options.mostWaitsOfOne }),
       clock,
       locks: {
         list: (namespace, signal) => {

@@ -14,6 +14,7 @@ import { createRequests } from '../../src/kubernetes/requests.ts';
 import { createClearer } from '../../src/locks/clear.ts';
 import { createLockFinder } from '../../src/locks/find.ts';
 import { createRevisionReader } from '../../src/locks/newest-revision.ts';
+import { createOneAtATime } from '../../src/locks/one-at-a-time.ts';
 import type { ApiClient } from '../clusters/client.ts';
 import {
   type EmbeddedCluster,
@@ -131,6 +132,7 @@ export async function startClearing(
     reader,
     records: createRecordStore(requests),
     events: createEventRecorder(requests, connection.date),
+    oneAtATime: createOneAtATime(),
     staleAfterSeconds: STALE_AFTER_SECONDS,
     now: connection.date,
     log: logs.log,
