@@ -23,7 +23,7 @@ export interface Guard {
 
 export interface GuardOptions {
   readonly drivers: readonly Driver[];
-  readonly reader: Pick<Reader, 'all'>;
+  readonly reader: Pick<Reader, 'all' | 'at'>;
   readonly holders: Pick<KnownHolders, 'of'>;
   /** The name that Lockkeeper itself goes by in the cluster: what it clears, it may delete. */
   readonly whoAmI: (signal: AbortSignal) => Promise<string>;
@@ -45,12 +45,32 @@ export function createGuard(options: GuardOptions): Guard {
   const { drivers, reader, holders, whoAmI, staleAfterSeconds, date, log } = options;
 
   /** The lock that a deletion would end; undefined if it would end none. */
-  async function lockOf({ release, uid }: Deletion, signal: AbortSignal): Promise<JudgedLock | undefined> {
-    const [newest] = await reader.all(release, signal);
+  async function lockOf(deletion: Deletion, signal: AbortSignal): Promise<JudgedLock | undefined> {
+    const { release, revision, uid } = deletion;
+    const own = await reader.at(release, revision, signal);
     // It was pending when it was to be deleted, and may have ended since.
-    if (newest?.uid !== uid || !isPending(newest.status)) return undefined;
-    const lock = { revision: newest, holder: holders.of(uid) };
+    if (own?.uid !== uid || !isPending(own.status)) return undefined;
+    if (await isShadowed(deletion, signal)) return undefined;
+    const lock = { revision: own, holder: holders.of(uid) };
     return { lock, judgement: judge(lock, staleAfterSeconds, date()) };
+  }
+
+  /**
+   * Helm numbers by one, so one read by name tells, which takes the API server no time. Only a gap in the history
+   * hides a newer revision from it; the list that would find that may take too long where Secrets are many.
+   */
+  async function isShadowed({ release, revision }: Deletion, signal: AbortSignal): Promise<boolean> {
+    if ((await reader.at(release, revision + 1, signal)) !== undefined) return true;
+    return reader.all(release, signal).then(
+      (all) => all.some(({ number }) => number > revision),
+      (error: unknown) => {
+        log.warn(
+          { release: release.name, reason: String(error) },
+          'no list; the lock is taken for the newest',
+        );
+        return false;
+      },
+    );
   }
 
   async function isOurs({ client }: Deletion, signal: AbortSignal): Promise<boolean> {

@@ -53,7 +53,7 @@ export interface Gate {
 
 export interface GateOptions {
   readonly drivers: readonly Driver[];
-  readonly reader: Reader;
+  readonly reader: Pick<Reader, 'all' | 'newestBelow'>;
   readonly watched: Watched;
   readonly holders: KnownHolders;
   readonly clearer: Clearer;

@@ -7,6 +7,8 @@ import type { Client } from './lock.ts';
 export interface Reader {
   /** All revisions, newest first. */
   all(release: Release, signal: AbortSignal): Promise<readonly Revision[]>;
+  /** One revision, or undefined. */
+  at(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
   /** The newest revision with a lower number, or undefined. */
   newestBelow(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
 }

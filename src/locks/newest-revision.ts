@@ -37,8 +37,14 @@ export function createRevisionReader(client: KubernetesClient): RevisionReader {
     return list(driver, namespace, [name], signal);
   }
 
+  async function at({ driver, namespace, name }: Release, number: number, signal: AbortSignal) {
+    const metadata = await client.get(driver, namespace, recordName(name, number), signal);
+    return metadata && readRevision(driver, metadata);
+  }
+
   return {
     all,
+    at,
     async newest(driver, namespace, names, signal) {
       const revisions = await list(driver, namespace, names, signal);
       const newest = new Map(revisions.toReversed().map((revision) => [revision.release.name, revision]));
@@ -46,9 +52,8 @@ export function createRevisionReader(client: KubernetesClient): RevisionReader {
     },
     /** Helm numbers by one, so one read by name answers; only a gap in the history costs a list. */
     async newestBelow(release, number, signal) {
-      const { driver, namespace, name } = release;
-      const previous = await client.get(driver, namespace, recordName(name, number - 1), signal);
-      if (previous !== undefined) return readRevision(driver, previous);
+      const previous = await at(release, number - 1, signal);
+      if (previous !== undefined) return previous;
       return (await all(release, signal)).find((revision) => revision.number < number);
     },
   };

@@ -40,19 +40,25 @@ interface World {
   readonly holder?: Client;
   /** What a read comes to, in place of the revisions. */
   readonly read?: (signal: AbortSignal) => Promise<readonly Revision[]>;
+  /** What a list comes to, if it is something else. */
+  readonly list?: (signal: AbortSignal) => Promise<readonly Revision[]>;
   readonly whoAmI?: () => Promise<string>;
 }
 
 function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...world }: World = {}) {
   const logs = testLog();
-  const asked: (Release | 'who am I')[] = [];
-  const { read = async () => revisions, whoAmI = async () => LOCKKEEPER } = world;
+  const asked: ((Release & { number?: number }) | 'who am I')[] = [];
+  const { read = async () => revisions, list = read, whoAmI = async () => LOCKKEEPER } = world;
   const guard = createGuard({
     drivers,
     reader: {
-      all: (release, signal) => {
+      at: async (release, number, signal) => {
+        asked.push({ ...release, number });
+        return (await read(signal)).find((stored) => stored.number === number);
+      },
+      all: async (release, signal) => {
         asked.push(release);
-        return read(signal);
+        return list(signal);
       },
     },
     holders: { of: (uid) => (uid === 'uid-of-6' ? holder : undefined) },
@@ -229,10 +235,27 @@ t.test(
       for (const status of ['pending-install', 'pending-upgrade', 'pending-rollback']) {
         const { review, asked } = guardIn({ revisions: [pending(42, status)] });
         t.equal((await review(deletion({ driver, status }))).allowed, false, `${driver} ${status}`);
-        t.same(asked, [{ driver, namespace: 'prod', name: 'api' }, 'who am I']);
+        const release = { driver, namespace: 'prod', name: 'api' };
+        t.same(asked, [{ ...release, number: 6 }, { ...release, number: 7 }, release, 'who am I']);
       }
   },
 );
+
+t.test('given a newer revision, then no list is made, but for one behind a gap', async (t) => {
+  const lists = async (stored: readonly Revision[]) => {
+    const { review, asked } = guardIn({ revisions: stored });
+    t.match(await review(deletion()), { allowed: true });
+    return asked.filter((question) => question !== 'who am I' && question.number === undefined).length;
+  };
+  t.equal(await lists([revision(7, 'deployed'), pending(42)]), 0);
+  t.equal(await lists([revision(8, 'deployed'), pending(42)]), 1);
+});
+
+t.test('given a list that fails, then the live lock is kept all the same', async (t) => {
+  const { review, logs } = guardIn({ list: unreachable });
+  t.match(await review(deletion()), { allowed: false, denial: { code: 409 } });
+  t.match(logs.lines[0], { level: 40, reason: 'Error: connect ECONNREFUSED' });
+});
 
 t.test('given no lock, then nobody asks who lockkeeper is, and nothing is logged', async (t) => {
   const { review, asked, logs } = guardIn({ revisions: [] });

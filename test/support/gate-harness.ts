@@ -54,7 +54,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
         await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
       return find();
     };
-  const reader: Reader = {
+  const reader: Pick<Reader, 'all' | 'newestBelow'> = {
     all: (_release, signal) => read(newestFirst)(signal),
     newestBelow: (_release, number, signal) =>
       read(() => newestFirst().find((revision) => revision.number < number))(signal),
