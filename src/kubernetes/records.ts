@@ -28,7 +28,10 @@ export interface RecordStore {
   ): Promise<StoredRecord | undefined>;
   /** Writes a record over the version that its metadata names; tells of the conflict if that is no longer stored. */
   replace(driver: Driver, record: StoredRecord, signal: AbortSignal): Promise<Conflict>;
-  /** Deletes this version of a record; tells of the conflict if it is no longer stored. */
+  /**
+   * Deletes this version of a record; tells of the conflict if it is no longer stored.
+   * @throws KubernetesError 409 if a finalizer keeps it
+   */
   remove(
     driver: Driver,
     namespace: string,
@@ -59,16 +62,23 @@ export function createRecordStore({ read, write }: Pick<Requests, 'read' | 'writ
       unlessChanged(
         write('PUT', recordPath(driver, record.metadata.namespace, record.metadata.name), record, signal),
       ),
-    remove: (driver, namespace, name, { uid, resourceVersion }, signal) =>
-      unlessChanged(
-        write(
-          'DELETE',
-          recordPath(driver, namespace, name),
-          { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } },
-          signal,
-        ),
-      ),
+    async remove(driver, namespace, name, { uid, resourceVersion }, signal) {
+      const path = recordPath(driver, namespace, name);
+      const options = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } };
+      const deleting = write<Deletion>('DELETE', path, options, signal);
+      const conflict = await unlessChanged(deleting);
+      if (conflict !== undefined) return conflict;
+      const { metadata: { finalizers = [] } = {} } = await deleting;
+      if (finalizers.length === 0) return undefined;
+      const why = `it is kept until its finalizers are removed: ${finalizers.join(', ')}`;
+      throw new KubernetesError(`DELETE ${path}`, 409, why);
+    },
   };
+}
+
+/** A Status if the object is gone; the object itself if something keeps it for now. */
+interface Deletion {
+  readonly metadata?: { readonly finalizers?: readonly string[] };
 }
 
 function recordPath(driver: Driver, namespace: string, name: string): string {

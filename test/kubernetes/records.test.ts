@@ -77,3 +77,19 @@ t.test('every other refusal is an error', async (t) => {
     for (const end of ends) end();
   }
 });
+
+t.test('a record that a finalizer keeps is not told as deleted', async (t) => {
+  const meddling = await startStore(t);
+  const { records, admin } = meddling;
+  await lockedRelease(meddling);
+  const path = `/api/v1/namespaces/prod/secrets/${NAME}`;
+  await admin.patch(path, { metadata: { finalizers: ['test/keep'] } });
+  const stored = (await records.read('secrets', 'prod', NAME, never)) as StoredRecord;
+  t.match(await failure(records.remove('secrets', 'prod', NAME, versionOf(stored), never)), {
+    name: 'KubernetesError',
+    status: 409,
+    message: /DELETE .*v6: 409 it is kept until its finalizers are removed: test\/keep$/,
+  });
+  await admin.patch(path, { metadata: { finalizers: null } });
+  t.equal(await records.read('secrets', 'prod', NAME, never), undefined);
+});
