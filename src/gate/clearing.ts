@@ -1,5 +1,6 @@
 /** What it means to clear a lock: how, by whom, what may come of it, and the words that are left behind. */
 import type { Driver } from '../helm/release.ts';
+import { timestamp } from '../timestamp.ts';
 import type { Judgement, Lock } from './lock.ts';
 
 /**
@@ -76,7 +77,7 @@ export function describeClearing(
 ): string {
   const how = force && judgement.verdict === 'live' ? 'Cleared by force' : 'Cleared';
   const why = reason ? `${judgement.reason}; ${reason}` : judgement.reason;
-  return `${how} by ${by} at ${new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')}, was ${revision.status}: ${why}`;
+  return `${how} by ${by} at ${timestamp(now)}, was ${revision.status}: ${why}`;
 }
 
 /** What became of a lock that somebody else ended, or took over, meanwhile. */

@@ -2,6 +2,7 @@
  * What people read when the gate says no. Every refusal says which revision holds the lock, its status, for
  * how long and who made it, what was not changed, and the exact next command.
  */
+import { helmCommand } from '../helm/command.ts';
 import { type Driver, isPending, recordName } from '../helm/release.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
 
@@ -112,8 +113,7 @@ function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): str
 }
 
 function historyCommand({ revision: { release } }: Lock): string {
-  const driver = release.driver === 'secrets' ? '' : 'HELM_DRIVER=configmap ';
-  return `${driver}helm history ${release.name} -n ${release.namespace}`;
+  return helmCommand(release, `history ${release.name}`);
 }
 
 function named({ revision: { release } }: Lock): string {

@@ -2,6 +2,7 @@
  * What works after a lock was cleared. Helm decides by the newest revision that is stored, and by whether
  * any is deployed; each rule here is what Helm 3.9, 3.17 and 4.1 were seen to do (test/e2e/next.ts).
  */
+import { helmCommand } from './command.ts';
 import { isPending, type Release, type Revision, recordName } from './release.ts';
 
 /** On these, Helm upgrades. */
@@ -19,9 +20,8 @@ const UPGRADABLE_BESIDE_DEPLOYED: readonly string[] = ['uninstalled', 'uninstall
  * `kubectl delete` it names the revision, and is checked once more.
  */
 export function nextCommands(release: Release, remaining: readonly Revision[]): string[] {
-  const { driver, namespace, name } = release;
-  const environment = driver === 'secrets' ? '' : 'HELM_DRIVER=configmap ';
-  const helm = (command: string) => `${environment}helm ${command} -n ${namespace}`;
+  const { namespace, name } = release;
+  const helm = (command: string) => helmCommand(release, command);
 
   const newest = newestOf(remaining);
   if (newest === undefined) return [helm(`install ${name} CHART`), helm(`upgrade --install ${name} CHART`)];

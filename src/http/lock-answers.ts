@@ -2,6 +2,7 @@
 import type { ClearOutcome, ClearRequest, Target } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { duration, recordOf, who } from '../gate/words.ts';
+import { timestamp } from '../timestamp.ts';
 import { Problem } from './problem.ts';
 import type { LockJson } from './schemas.ts';
 
@@ -12,18 +13,13 @@ export function toJson({ revision, holder }: Lock, judgement: Judgement, waiting
     release: release.name,
     revision: number,
     status,
-    since: toTime(createdAt),
-    lastActivity: toTime(lastWriteAt),
+    since: timestamp(createdAt),
+    lastActivity: timestamp(lastWriteAt),
     holder: holder === undefined ? null : { user: holder.user, pod: holder.pod ?? null },
     verdict: judgement.verdict,
     reason: judgement.reason,
     waiting,
   };
-}
-
-/** RFC 3339, in whole seconds, as the API server stamps its objects. */
-function toTime(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 export function isFree({ namespace, name }: Target): Problem {

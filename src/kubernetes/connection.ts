@@ -101,8 +101,7 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
     const { ca, cert, key } = login;
     const identity = JSON.stringify([ca, cert, key].map(String));
     const renewed = current === undefined || current.identity !== identity;
-    if (renewed) void current?.access.requests.close();
-    if (renewed) void current?.access.errands.close();
+    if (renewed) for (const pool of ['requests', 'errands'] as const) void current?.access[pool].close();
     const dispatchers = current === undefined || renewed ? open(login) : current.access;
     const access = { ...dispatchers, headers: loginHeaders(login) };
     current = { access, identity, at: clock.now() };

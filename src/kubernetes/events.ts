@@ -1,4 +1,5 @@
 /** Kubernetes Events: what happened to an object, for `kubectl get events` beside it. They last an hour by default. */
+import { timestamp } from '../timestamp.ts';
 import { pathOf } from './client.ts';
 import type { Requests } from './requests.ts';
 
@@ -28,8 +29,7 @@ const MAX_MESSAGE_LENGTH = 1_024;
 export function createEventRecorder({ write }: Pick<Requests, 'write'>, date: () => number): EventRecorder {
   return {
     async record({ kind, namespace, name, uid }, { type, reason, message }, signal) {
-      const at = new Date(date()).toISOString();
-      const seconds = at.replace(/\.\d+Z$/, 'Z');
+      const now = timestamp(date());
       await write(
         'POST',
         pathOf('events', namespace),
@@ -42,8 +42,8 @@ export function createEventRecorder({ write }: Pick<Requests, 'write'>, date: ()
           reason,
           message: message.slice(0, MAX_MESSAGE_LENGTH),
           source: { component: 'lockkeeper' },
-          firstTimestamp: seconds,
-          lastTimestamp: seconds,
+          firstTimestamp: now,
+          lastTimestamp: now,
           count: 1,
         },
         signal,
