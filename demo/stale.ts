@@ -91,8 +91,7 @@ export async function oldHabits(teller: Teller): Promise<void> {
     guarded.code !== 0 && /"guard\.lockkeeper\.dev" denied .* so the record was kept\./.test(words(guarded)),
     words(guarded),
   );
-  // Helm's history, and the very command that was typed, need no repetition.
-  narrator.quote(words(guarded).replace(/To see the lock: .*(?=While the lock is live)/, '… '));
+  narrator.quote(words(guarded));
 
   passSixteenMinutes(teller);
   const start = stage.log.lines.length;
