@@ -2,6 +2,7 @@
 import t from 'tap';
 import type { ClearOutcome } from '../../src/gate/clearing.ts';
 import type { Lock } from '../../src/gate/lock.ts';
+import { stillLocked } from '../../src/http/lock-answers.ts';
 import { EXPIRED, LIVE, LOCK, LOCK_JSON, restApp } from '../support/app.ts';
 import { revision } from '../support/revisions.ts';
 import { undocumented } from './documented.ts';
@@ -186,5 +187,16 @@ t.test('HEAD is what GET is, without the words', async (t) => {
     status: 200,
     body: '',
     headers: { 'lockkeeper-record-uid': 'uid-of-7' },
+  });
+});
+
+t.test('given a lock that is stale at the end of a wait, then the answer says how to clear it', async (t) => {
+  const stale = { ...LOCK_JSON, verdict: 'expired', reason: 'no sign of life for 20m' } as const;
+  t.match(stillLocked(stale, 50), {
+    statusCode: 409,
+    message:
+      'release prod/api is still locked after 50s, by revision 7 (pending-upgrade, expired: no sign of life for 20m). ' +
+      'To clear it: DELETE it with revision=7, without /wait',
+    members: { lock: stale },
   });
 });
