@@ -31,7 +31,7 @@ export interface WaitAnswerOptions {
 
 export const LINES_TYPE = 'application/x-ndjson';
 
-/** Half of the shortest time after which a proxy in common use gives up by default (HAProxy's examples: 30 s). */
+/** A quarter of the time after which nginx gives up by default (proxy_read_timeout, 60 s). */
 const LINE_EVERY_MS = 15_000;
 
 /** Probes on the idle connection, so that routers and firewalls on the way do not forget it. */

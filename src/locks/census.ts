@@ -11,7 +11,7 @@ export interface CensusOptions {
   readonly now: () => number;
 }
 
-/** Prometheus asks every 15 s or more; each answer costs a list for every namespace with a pending revision. */
+/** Each answer costs a list for every namespace with a pending revision; who asks more often learns nothing new. */
 const MAX_AGE_MS = 10_000;
 
 /** A scrape is not held up by an API server that does not answer; the other metrics are worth having then. */
