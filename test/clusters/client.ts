@@ -36,6 +36,7 @@ export interface ApiClient {
   ): Promise<ApiResponse<Body>>;
   /** The rest throw an Error with the server's message for codes of 400 and above. */
   create(path: string, object: object): Promise<StoredObject>;
+  /** One that is there already gets the labels. */
   createNamespace(name: string, labels?: Record<string, string>): Promise<StoredObject>;
   get(path: string): Promise<StoredObject>;
   list(path: string): Promise<readonly StoredObject[]>;
@@ -110,8 +111,13 @@ export function connect({ url, caCertificate, token }: Connection): ApiClient {
   return {
     request,
     create: (path, object) => successful('POST', path, object),
-    createNamespace: (name, labels = {}) =>
-      successful('POST', '/api/v1/namespaces', namespaceObject(name, labels)),
+    async createNamespace(name, labels = {}) {
+      const namespace = namespaceObject(name, labels);
+      const { code, body } = await request<StoredObject>('POST', '/api/v1/namespaces', namespace);
+      if (code === 409) return patch(`/api/v1/namespaces/${name}`, { metadata: { labels } });
+      if (code >= 400) throw new Error(`POST /api/v1/namespaces: ${code} ${body.message}`);
+      return body;
+    },
     get: (path) => successful('GET', path),
     list: async (path) => (await successful<{ items: StoredObject[] }>('GET', path)).items,
     replace: (path, object) => successful('PUT', path, object),

@@ -32,6 +32,8 @@ export interface Cluster {
   kubeconfig(options?: KubeconfigOptions): Promise<string>;
   /** A client over HTTPS. Default user: an administrator. */
   client(user?: User): Promise<ApiClient>;
+  /** What is stored by now becomes this much older, as the API server tells it. */
+  letTimePass(milliseconds: number): Promise<void>;
   /** Ends everything that was started, leaves nothing behind. May be called twice. */
   stop(): Promise<void>;
 }

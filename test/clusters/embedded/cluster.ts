@@ -161,6 +161,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
       clients.push(client);
       return client;
     },
+    letTimePass: async (milliseconds) => clock.advance(milliseconds),
     async stop() {
       if (stopping.signal.aborted) return;
       stopping.abort();

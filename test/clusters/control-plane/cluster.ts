@@ -1,0 +1,121 @@
+/**
+ * The real thing for tests: etcd, kube-apiserver and two controllers, on the loopback, in a folder that goes at the
+ * end. Nobody but alice, bob and carol may do anything until a test grants it.
+ *
+ *   const cluster = await startControlPlane();               // seconds; minutes when it must be built first
+ *   const admin = await cluster.client();
+ *   await admin.createNamespace('prod');
+ *   await cluster.stop();
+ *
+ * Beyond the `Cluster` interface: `etcd`, `auditLog`, `version`, and `empty`, which makes it as new for the next test.
+ */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import type { GoOptions } from '../../tools/go.ts';
+import { type ApiClient, connect } from '../client.ts';
+import type { Cluster, KubeconfigOptions, User } from '../cluster.ts';
+import { writeKubeconfig } from '../kubeconfig.ts';
+import { age } from './age.ts';
+import { empty, KEPT } from './empty.ts';
+import { controlPlaneProgram } from './programs.ts';
+import { serviceAccountToken } from './service-accounts.ts';
+
+/** As main.go prints it. */
+interface Started {
+  readonly url: string;
+  readonly version: string;
+  readonly caCertificate: string;
+  readonly folder: string;
+  readonly etcd: string;
+  readonly tokens: Readonly<Record<string, string>>;
+}
+
+export interface ControlPlane extends Cluster {
+  /** Of the API server, such as `v1.37.2`. */
+  readonly version: string;
+  /** URL of the etcd behind it: what is written there passes all checks. */
+  readonly etcd: string;
+  /** The path of a file with one audit event a line. */
+  readonly auditLog: string;
+  /** Takes away everything that tests made, but for namespaces, which are emptied. */
+  empty(): Promise<void>;
+}
+
+/** They may do everything, like most people who run Helm by hand. */
+const ADMINISTRATORS = ['alice', 'bob', 'carol'] as const;
+
+/** The API server reads its static users once, at its start, so all of them are listed here. */
+const OTHERS = ['mallory', 'pipeline', 'runner'] as const;
+
+const GROUP = 'administrators';
+
+const ADMIN: User = { username: 'admin' };
+
+/** @throws GoIsMissing, or an Error with the end of the log, when it does not start */
+export async function startControlPlane(options: GoOptions = {}): Promise<ControlPlane> {
+  const { program, args } = await controlPlaneProgram(options);
+  const users = [...ADMINISTRATORS.map((name) => `${name}=${GROUP}`), ...OTHERS];
+  const child = spawn(program, [...args, '-while-stdin', ...users.flatMap((user) => ['-user', user])], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    // A Ctrl-C reaches every process of the terminal; this one is to outlive the tests that it serves.
+    detached: true,
+  });
+  const started = await readStart(child);
+  const clients: ApiClient[] = [];
+
+  async function token(user: User): Promise<string> {
+    const { username } = user;
+    const known = started.tokens[username];
+    if (known !== undefined) return known;
+    if (username.startsWith('system:serviceaccount:')) return serviceAccountToken(admin, user);
+    throw new Error(`${username} is no user of the real cluster: list it, or make it a service account`);
+  }
+  async function client(user: User = ADMIN): Promise<ApiClient> {
+    const connected = connect({ ...started, token: await token(user) });
+    clients.push(connected);
+    return connected;
+  }
+  const admin = await client();
+  await admin.create('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+    metadata: { name: GROUP, labels: KEPT },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: GROUP }],
+  });
+
+  return {
+    url: started.url,
+    caCertificate: started.caCertificate,
+    folder: started.folder,
+    version: started.version,
+    etcd: started.etcd,
+    auditLog: join(started.folder, 'audit.log'),
+    token,
+    client,
+    kubeconfig: async ({ user = ADMIN, namespace }: KubeconfigOptions = {}) =>
+      writeKubeconfig(started.folder, { ...started, token: await token(user), user, namespace }),
+    letTimePass: (milliseconds) => age(admin, started.etcd, milliseconds),
+    empty: () => empty(admin),
+    async stop() {
+      child.stdin.end();
+      for (const each of clients) each.close();
+      await ended(child);
+    },
+  };
+}
+
+type Child = ReturnType<typeof spawn> & { stdin: NodeJS.WritableStream; stdout: Readable; stderr: Readable };
+
+/** @throws Error with what it wrote to standard error when it ends before it has started */
+async function readStart(child: Child): Promise<Started> {
+  const complaint = text(child.stderr);
+  for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line) as Started;
+  throw new Error(`the control plane did not start: ${await complaint}`);
+}
+
+function ended(child: Child): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => child.once('exit', () => resolve()));
+}
