@@ -10,12 +10,12 @@ import { freePort } from './support/free-port.ts';
 import {
   type Lockkeeper,
   type LockkeeperOptions,
-  serving,
   startLockkeeper,
   startServiceOn,
 } from './support/lockkeeper.ts';
 import { record } from './support/records.ts';
 import { restClient } from './support/rest.ts';
+import { serving } from './support/serving.ts';
 
 const SECRETS = '/api/v1/namespaces/prod/secrets';
 const PENDING = 'pending-upgrade';

@@ -56,7 +56,8 @@ interface PartialObjectMetadata {
 
 interface PartialObjectMetadataList {
   readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
-  readonly items: readonly PartialObjectMetadata[];
+  /** Null when there are none: so a real API server writes an empty list of this kind (seen: 1.37). */
+  readonly items: readonly PartialObjectMetadata[] | null;
 }
 
 /** A line of a watch; an ERROR carries a Status instead of an object. */
@@ -86,7 +87,7 @@ export function createKubernetesClient({ read, open }: Pick<Requests, 'read' | '
       for (;;) {
         const path = `${pathOf(resource, namespace)}?${query}`;
         const page = await read<PartialObjectMetadataList>(path, options, signal);
-        for (const { metadata } of page.items) items.push(metadata);
+        for (const { metadata } of page.items ?? []) items.push(metadata);
         if (!page.metadata.continue) return { items, resourceVersion: page.metadata.resourceVersion ?? '' };
         query.set('continue', page.metadata.continue);
       }

@@ -3,7 +3,6 @@
  * deletes. One file for each version runs these, so that they run side by side.
  */
 import t, { type Test } from 'tap';
-import type { LockkeeperOptions } from '../support/lockkeeper.ts';
 import { type RestClient, restClient } from '../support/rest.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
 import type { RunResult } from '../tools/run.ts';
@@ -16,11 +15,12 @@ import {
   succeeds,
   upgradeInFlight,
   type World,
+  type WorldOptions,
   world,
 } from './world.ts';
 
 /** Whoever meets a live lock is refused at once: how long a deploy waits is told elsewhere. */
-const IMPATIENT: LockkeeperOptions = {
+const IMPATIENT: WorldOptions = {
   config: { holdSeconds: 0, maxWaitSeconds: 0 },
 };
 
@@ -29,8 +29,8 @@ const IN_PROGRESS = /another operation \(install\/upgrade\/rollback\) is in prog
 const GUARDED =
   /"guard\.lockkeeper\.dev" denied the request: release prod\/api: revision 2 \(pending-upgrade, \S+, alice\) is being deployed\. Without its record another deploy could run beside it, so the record was kept\./;
 
-function becomeStale({ cluster }: World): void {
-  cluster.clock.advance(STALE_AFTER_MS);
+function becomeStale({ cluster }: World): Promise<void> {
+  return cluster.letTimePass(STALE_AFTER_MS);
 }
 
 function recordOf(release: string, revision: number): string {
@@ -105,7 +105,7 @@ export function tellStaleStories(version: HelmVersion): void {
   t.test(`Helm ${version}: a rollback prunes a revision that is stale, as ever`, async (t) => {
     const w = await world(t, version, 'secret', IMPATIENT);
     await deadUpgrade(t, w);
-    becomeStale(w);
+    await becomeStale(w);
     await succeeds(t, w.helm(['rollback', 'api', '1', '--history-max', '2']), 'the rollback goes through');
     t.same(await history(w), ['1 superseded', '3 deployed']);
     nobodyIsHindered(t, w);
@@ -138,7 +138,7 @@ export function tellStaleStories(version: HelmVersion): void {
       const held = w.logs.line('held');
       const rollback = w.helm(['rollback', 'api', '1']);
       await held;
-      becomeStale(w);
+      await becomeStale(w);
       await succeeds(t, rollback, 'it came back and went through');
       t.same(await history(w), ['1 superseded', '2 failed', '3 deployed']);
     },
@@ -166,7 +166,7 @@ export function tellStaleStories(version: HelmVersion): void {
     const bob = await bobOverRest(t, w);
     await deadUpgrade(t, w);
     const { body: before } = await bob.get('/api');
-    becomeStale(w);
+    await becomeStale(w);
     const annotate = ['annotate', 'secret', recordOf('api', 2), 'team=red'];
     await succeeds(t, { done: w.kubectl(annotate) }, 'somebody annotates the record');
     const { body } = await bob.get('/api');
@@ -205,7 +205,7 @@ export function tellStaleStories(version: HelmVersion): void {
 
   t.test(`Helm ${version}: a record goes with the last of its owners`, async (t) => {
     const w = await world(t, version, 'secret', IMPATIENT);
-    const admin = await w.cluster.client();
+    const { admin } = w;
     const configMaps = '/api/v1/namespaces/prod/configmaps';
     const { metadata } = await admin.create(configMaps, { metadata: { name: 'owner' } });
     const { upgrade } = await liveUpgrade(t, w);
@@ -214,7 +214,7 @@ export function tellStaleStories(version: HelmVersion): void {
         ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: metadata.uid }],
       },
     });
-    const collected = w.cluster.waitForWrite(
+    const collected = w.writes.next(
       ({ verb, object }) => verb === 'DELETED' && object.metadata.name === recordOf('api', 2),
     );
     await admin.remove(`${configMaps}/owner`);
@@ -276,13 +276,14 @@ export function tellStaleStories(version: HelmVersion): void {
     const live = await liveUpgrade(t, w);
     t.match(await failed(w.helm(['upgrade', 'api', CHART], 'bob')), IN_PROGRESS, 'without a wait');
 
-    const freed = w.cluster.waitForWrite(({ object }) => object.metadata.labels?.status === 'deployed');
-    const wait = bob.get('/api/wait').then(({ status }) => ({ status, at: performance.now() }));
+    const second = `/api/v1/namespaces/prod/secrets/${recordOf('api', 2)}`;
+    const wait = bob.get('/api/wait').then(async ({ status }) => {
+      const { metadata } = await w.admin.get(second);
+      return { status, record: metadata.labels?.status };
+    });
     await somebodyWaits(bob);
     await endsUndisturbed(t, w, live);
-    const { status, at } = await wait;
-    t.equal(status, 204);
-    t.ok(at > (await freed).at, 'it ends when the upgrade has');
+    t.same(await wait, { status: 204, record: 'deployed' }, 'it ends when the upgrade has');
     await succeeds(t, w.helm(['upgrade', 'api', CHART, '--reset-values'], 'bob'), 'the upgrade works');
     t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed']);
   });
@@ -319,7 +320,7 @@ async function deathOfAnUpgrade(t: Test, version: HelmVersion, driver: HelmDrive
     t.same(await history(w), ['1 deployed', '2 pending-upgrade'], 'nothing was changed');
   });
 
-  becomeStale(w);
+  await becomeStale(w);
 
   await t.test('stale: a rollback goes through, and says what happened', async (t) => {
     const { code, stderr } = await w.helm(['rollback', 'api', '1'], 'bob').done;

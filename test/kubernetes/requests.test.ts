@@ -9,7 +9,7 @@ import { systemClock } from '../../src/clock.ts';
 import { connect } from '../../src/kubernetes/connection.ts';
 import { createRequests, type Requests } from '../../src/kubernetes/requests.ts';
 import { failure, never, startMeddling } from '../support/clearing.ts';
-import { serving } from '../support/lockkeeper.ts';
+import { serving } from '../support/serving.ts';
 
 interface Seen {
   readonly line: string;

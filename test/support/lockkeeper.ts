@@ -1,17 +1,23 @@
-/** Lockkeeper in this process, on the embedded cluster, called by it over HTTPS as in life. */
+/** Lockkeeper in this process, on a cluster, called by it over HTTPS as in life. */
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { type Service, startService } from '../../src/service.ts';
-import { issueAuthority, issueServingCertificate } from '../../src/tls/issue.ts';
+import type { Cluster, User } from '../clusters/cluster.ts';
 import {
   type EmbeddedCluster,
   type EmbeddedClusterOptions,
   startEmbeddedCluster,
 } from '../clusters/embedded/cluster.ts';
+import { REAL } from '../clusters/start.ts';
 import { GATE_WEBHOOKS_PATH, type GateWebhookOptions, gateWebhook } from './gate-webhook.ts';
 import { type TestLog, testLog } from './log.ts';
+import { apply, readManifest } from './manifests.ts';
+import { serving } from './serving.ts';
+
+/** Whom the manifests make Lockkeeper. */
+export const LOCKKEEPER: User = { username: 'system:serviceaccount:lockkeeper:lockkeeper' };
 
 export interface LockkeeperOptions
   extends Partial<Pick<GateWebhookOptions, 'timeoutSeconds' | 'failurePolicy'>> {
@@ -19,8 +25,8 @@ export interface LockkeeperOptions
   readonly cluster?: EmbeddedClusterOptions;
 }
 
-export interface Lockkeeper {
-  readonly cluster: EmbeddedCluster;
+export interface Lockkeeper<AnyCluster extends Cluster = EmbeddedCluster> {
+  readonly cluster: AnyCluster;
   readonly service: Service;
   readonly url: string;
   /** PEM of the authority that signed the service's certificate. */
@@ -57,19 +63,15 @@ export async function startLockkeeper(t: Test, options: LockkeeperOptions = {}):
   return lockkeeper;
 }
 
-/** One pair for all services of a process: making RSA keys takes longer than most tests. */
-export const serving = await (async () => {
-  const now = new Date();
-  const authority = await issueAuthority({ commonName: 'lockkeeper test', validDays: 1, now });
-  const pair = await issueServingCertificate(authority, { hosts: ['127.0.0.1'], validDays: 1, now });
-  return { caCertificate: authority.certificate, pair };
-})();
-
-/** The service alone, on a cluster that runs already. */
-export async function startServiceOn(t: Test, cluster: EmbeddedCluster, changes: Partial<Config> = {}) {
+/**
+ * The service alone, on a cluster that runs already. On a real one it has the rights of the manifest; the embedded
+ * one knows no rights.
+ */
+export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial<Config> = {}) {
+  if (REAL) await grantRights(cluster);
   const logs = testLog();
   const kubeConfig = new KubeConfig();
-  kubeConfig.loadFromFile(await cluster.kubeconfig({ user: { username: 'lockkeeper' } }));
+  kubeConfig.loadFromFile(await cluster.kubeconfig({ user: LOCKKEEPER }));
   const defaults = readConfig({ LOCKKEEPER_TLS_CERT_FILE: 'unused', LOCKKEEPER_TLS_KEY_FILE: 'unused' });
   const config: Config = {
     ...defaults,
@@ -95,4 +97,10 @@ export async function startServiceOn(t: Test, cluster: EmbeddedCluster, changes:
     ready: () =>
       Promise.all(config.drivers.map((driver) => logs.line('listed', ({ resource }) => resource === driver))),
   };
+}
+
+async function grantRights(cluster: Cluster): Promise<void> {
+  const admin = await cluster.client();
+  await admin.createNamespace('lockkeeper');
+  await apply(admin, await readManifest('deploy/rbac.yaml'));
 }

@@ -1,7 +1,7 @@
 /** The REST endpoints, called as curl would: every answer as it came, bodies read as JSON where they are. */
 import type { Test } from 'tap';
 import { Agent } from 'undici';
-import type { User } from '../clusters/cluster.ts';
+import type { Cluster, User } from '../clusters/cluster.ts';
 import type { Lockkeeper } from './lockkeeper.ts';
 
 /** What JSON.parse returns: a test looks into it as it likes. */
@@ -32,7 +32,7 @@ export const LOCKS = '/api/v1/namespaces/prod/locks';
 /** A client for somebody; without a user, it sends no token. Ends with the test. */
 export async function restClient(
   t: Test,
-  { url, caCertificate, cluster }: Pick<Lockkeeper, 'url' | 'caCertificate' | 'cluster'>,
+  { url, caCertificate, cluster }: Pick<Lockkeeper<Cluster>, 'url' | 'caCertificate' | 'cluster'>,
   user?: User,
 ): Promise<RestClient> {
   const agent = new Agent({ connect: { ca: caCertificate, timeout: 60_000 }, allowH2: false });

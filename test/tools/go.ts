@@ -62,8 +62,10 @@ function cacheFolder(env: Environment): string {
 /** Of all that decides what the program does; the version of Go does not. */
 async function fingerprint({ from, linkerFlags = [] }: GoProgram): Promise<string> {
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([process.platform, process.arch, from, linkerFlags]));
-  if ('folder' in from) {
+  hash.update(JSON.stringify([process.platform, process.arch, linkerFlags]));
+  if ('released' in from) {
+    hash.update(from.released);
+  } else {
     for (const name of (await readdir(from.folder)).sort()) {
       if (/\.ts$/.test(name)) continue;
       hash.update(`${name}\0`).update(await readFile(join(from.folder, name)));

@@ -73,7 +73,8 @@ function metadataOnly(resource: Resource, transform: Transform): Representation 
         kind: 'PartialObjectMetadataList',
         apiVersion: 'meta.k8s.io/v1',
         metadata,
-        items: items.map((object) => ({ ...kind, metadata: object.metadata })),
+        // Seen on the real server, of this kind of list only: Go writes an empty slice that nobody made as null.
+        items: items.length === 0 ? null : items.map((object) => ({ ...kind, metadata: object.metadata })),
       };
     },
     bookmark: (revision) => ({ ...kind, metadata: bookmarkMetadata(revision) }),

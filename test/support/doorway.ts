@@ -1,0 +1,56 @@
+/**
+ * A way to the API server on which a test can stop people: it passes on what it is sent as it is, once it is told to.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Agent, createServer, request as httpsRequest } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Test } from 'tap';
+import { serving } from './serving.ts';
+
+export interface Doorway {
+  readonly url: string;
+  /** PEM. */
+  readonly caCertificate: string;
+  /** Whoever asks this waits until the promise resolves. Returns the function that ends it. */
+  stop(whom: (request: IncomingMessage) => Promise<void> | undefined): () => void;
+}
+
+/** Ends with the test. @param to of the API server */
+export async function startDoorway(t: Test, to: { url: string; caCertificate: string }): Promise<Doorway> {
+  const agent = new Agent({ keepAlive: true, ca: to.caCertificate });
+  const rules = new Set<(request: IncomingMessage) => Promise<void> | undefined>();
+
+  async function pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const rule of rules) await rule(request);
+    const onward = httpsRequest(`${to.url}${request.url}`, {
+      agent,
+      method: request.method,
+      headers: request.headers,
+    });
+    request.pipe(onward);
+    onward.on('error', () => response.destroy());
+    response.on('close', () => onward.destroy());
+    onward.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 0, answer.headers);
+      // A watch may have nothing to tell for long, and its caller waits for the headers.
+      response.flushHeaders();
+      answer.pipe(response);
+    });
+  }
+
+  const server = createServer({ cert: serving.pair.certificate, key: serving.pair.privateKey }, pass);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    server.close();
+    server.closeAllConnections();
+    agent.destroy();
+  });
+  return {
+    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    caCertificate: serving.caCertificate,
+    stop(rule) {
+      rules.add(rule);
+      return () => void rules.delete(rule);
+    },
+  };
+}

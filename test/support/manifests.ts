@@ -1,0 +1,36 @@
+/** Applies manifests of this repository, as kubectl would on a cluster that has none of their objects. */
+import { readFile } from 'node:fs/promises';
+import { loadAllYaml } from '@kubernetes/client-node';
+import type { ApiClient } from '../clusters/client.ts';
+import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
+
+/** Where the API server keeps each kind that our manifests hold. */
+const COLLECTIONS: Readonly<Record<string, string>> = {
+  ServiceAccount: 'serviceaccounts',
+  Role: 'roles',
+  RoleBinding: 'rolebindings',
+  ClusterRole: 'clusterroles',
+  ClusterRoleBinding: 'clusterrolebindings',
+  ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
+  ValidatingAdmissionPolicyBinding: 'validatingadmissionpolicybindings',
+  ValidatingWebhookConfiguration: 'validatingwebhookconfigurations',
+};
+
+/** @param path from the root of the repository, such as `deploy/rbac.yaml` */
+export async function readManifest(path: string): Promise<KubernetesObject[]> {
+  return loadAllYaml(await readFile(new URL(`../../${path}`, import.meta.url), 'utf8'));
+}
+
+/** Creates what is not there yet. */
+export async function apply(admin: ApiClient, objects: readonly KubernetesObject[]): Promise<void> {
+  for (const object of objects) {
+    const path = collectionOf(object);
+    const { code, body } = await admin.request<{ message?: string }>('POST', path, object);
+    if (code >= 400 && code !== 409) throw new Error(`POST ${path}: ${code} ${body.message}`);
+  }
+}
+
+function collectionOf({ apiVersion, kind, metadata: { namespace } }: KubernetesObject): string {
+  const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  return `${group}${namespace === undefined ? '' : `/namespaces/${namespace}`}/${COLLECTIONS[kind]}`;
+}
