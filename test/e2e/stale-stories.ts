@@ -165,8 +165,8 @@ export function tellStaleStories(version: HelmVersion): void {
     const w = await world(t, version, 'secret', IMPATIENT);
     const bob = await bobOverRest(t, w);
     await deadUpgrade(t, w);
-    const { body: before } = await bob.get('/api');
     await becomeStale(w);
+    const { body: before } = await bob.get('/api');
     const annotate = ['annotate', 'secret', recordOf('api', 2), 'team=red'];
     await succeeds(t, { done: w.kubectl(annotate) }, 'somebody annotates the record');
     const { body } = await bob.get('/api');
