@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import t from 'tap';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import type { Write } from '../clusters/writes.ts';
+import type { Admission } from '../support/front.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
 import type { RunResult } from '../tools/run.ts';
 import { CHART, history, succeeds, upgradeInFlight, type World, world } from './world.ts';
@@ -29,6 +30,11 @@ function isRecord({ metadata: { name, labels } }: StoredObject, revision: number
 /** Those of one cluster tell which of two writes was first. */
 function versionOf({ object }: Write): bigint {
   return BigInt(object.metadata.resourceVersion);
+}
+
+/** Such as `1.00 429`, or `0.31 allowed`. */
+function inSeconds({ calledAt, answeredAt, allowed, code }: Admission): string {
+  return `${((answeredAt - calledAt) / 1000).toFixed(2)} ${allowed ? 'allowed' : code}`;
 }
 
 function createsRevision({ method, url = '' }: IncomingMessage): boolean {
@@ -68,20 +74,35 @@ export function tellStories(version: HelmVersion): void {
   t.test(
     `Helm ${version}: longer than one call: Helm is sent away with 429 and comes back by itself (trap 6)`,
     async (t) => {
-      const w = await world(t, version, 'secret', { config: { holdSeconds: 1, retryAfterSeconds: 1 } });
+      const w = await world(t, version, 'secret', { config: { holdSeconds: 1, retryAfterSeconds: 2 } });
       await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
       const { upgrade, finish } = await upgradeInFlight(w);
-      const sentAway = w.front.next(({ code }) => code === 429);
       const rollback = w.helm(['rollback', 'api', '1'], 'bob');
-      t.match(await sentAway, { retryAfterSeconds: 1, user: 'bob' });
-      await w.logs.line(
-        'held',
-        ({ time }) => time > (w.logs.lines.find(({ msg }) => msg === 'refused')?.time ?? 0),
-      );
+      for (const attempt of ['first', 'second']) {
+        const sentAway = await w.front.next(({ code }) => code === 429);
+        t.match(
+          sentAway,
+          { retryAfterSeconds: 2, user: 'bob' },
+          `the ${attempt} attempt is held, and sent away`,
+        );
+      }
+      await w.logs.nextLine('held');
+      const admitted = w.front.next(({ user }) => user === 'bob');
       await finish();
       await succeeds(t, upgrade, 'the upgrade ends');
-      await succeeds(t, rollback, 'the rollback came back and went through');
+      t.match(await admitted, { allowed: true }, 'the third attempt is admitted when it has');
+      await succeeds(t, rollback, 'the rollback went through');
       t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed']);
+
+      const attempts = w.front.admissions.filter(({ user }) => user === 'bob');
+      const pauses = attempts
+        .slice(1)
+        .map(({ calledAt }, index) => calledAt - (attempts[index]?.answeredAt ?? 0));
+      t.ok(
+        pauses.every((pause) => pause >= 2_000),
+        'Helm stays away for as long as it is told to',
+      );
+      t.comment(`Helm ${version}, seconds of each attempt: ${attempts.map(inSeconds).join(', ')}`);
     },
   );
 
