@@ -1,0 +1,103 @@
+/**
+ * `npm run test:e2e`: everything that is proved on a real API server, with every Helm. Builds what it needs first, which
+ * takes minutes once. Names of files after `--` run those only.
+ *
+ * A whole run must have seen what docs/helm-versions.md says of each Helm; `-- --write` writes it anew.
+ */
+import { spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { controlPlaneProgram } from '../clusters/control-plane/programs.ts';
+import { builtHelmBinaries } from '../tools/binaries.ts';
+import { GoIsMissing } from '../tools/go.ts';
+import { helmVersionsPage, withoutSeconds } from './helm-versions.ts';
+import { progressLine } from './progress.ts';
+
+/** What runs on both clusters, and what only a real one can show. */
+const SUITE = ['test/clusters/conformance/*.test.ts', 'test/e2e/*.test.ts', 'test/control-plane/*.e2e.ts'];
+
+/** They need a Helm that only Go can make. */
+const OF_BUILT_HELMS = /\/helm-[\d.]+\.e2e\.ts$/;
+
+const PAGE = 'docs/helm-versions.md';
+
+const HOW_TO_GET_IT =
+  'install Go 1.26 or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd (setup-envtest use -p path)';
+
+/** Seconds for one file, on a machine that is busy with others. */
+const TIMEOUT_SECONDS = 600;
+
+process.chdir(join(import.meta.dirname, '../..'));
+const write = process.argv.includes('--write');
+const chosen = process.argv.slice(2).filter((argument) => argument !== '--write');
+const withAllHelms = await build();
+process.exitCode = await runSuite(chosen.length > 0 ? chosen : wholeSuite());
+
+/** Returns whether there are all Helms. Ends the process, with one line about what is missing, if there is no cluster. */
+async function build(): Promise<boolean> {
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  process.once('SIGINT', interrupt);
+  const progress = progressLine(process.stderr);
+  const options = { onProgress: progress.show, signal: interrupted.signal };
+  const whatIsMissing = (error: unknown): string => {
+    progress.end();
+    if (error instanceof GoIsMissing) return error.message;
+    process.stderr.write(`${(error as Error).message}\n`);
+    return process.exit(1);
+  };
+  const cluster = await controlPlaneProgram(options).catch(whatIsMissing);
+  if (typeof cluster === 'string') {
+    process.stderr.write(`test:e2e needs a real kube-apiserver, and ${cluster}: ${HOW_TO_GET_IT}\n`);
+    return process.exit(1);
+  }
+  const helms = await builtHelmBinaries(options).catch(whatIsMissing);
+  progress.end();
+  process.off('SIGINT', interrupt);
+  if (typeof helms !== 'string') return true;
+  process.stderr.write(`only the Helms of npm are tried: ${helms}\n`);
+  return false;
+}
+
+function wholeSuite(): string[] {
+  const files = SUITE.flatMap((pattern) => globSync(pattern).sort());
+  return withAllHelms ? files : files.filter((file) => !OF_BUILT_HELMS.test(file));
+}
+
+async function runSuite(files: readonly string[]): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'test-e2e-'));
+  try {
+    const output = join(folder, 'output.tap');
+    const code = await tap([`--output-file=${output}`, ...files]);
+    if (code !== 0 || chosen.length > 0 || !withAllHelms) return code;
+    return await comparePage(helmVersionsPage(await readFile(output, 'utf8')));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function tap(args: readonly string[]): Promise<number> {
+  const options = ['run', '--disable-coverage', `--timeout=${TIMEOUT_SECONDS}`];
+  const child = spawn('tap', [...options, ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, LOCKKEEPER_TEST_CLUSTER: 'control-plane' },
+  });
+  // A Ctrl-C reaches tap as well, and it ends the tests: this process ends after it, and takes away its folder.
+  process.on('SIGINT', () => {});
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+}
+
+async function comparePage(page: string): Promise<number> {
+  if (write) {
+    await writeFile(PAGE, page);
+    return 0;
+  }
+  if (withoutSeconds(await readFile(PAGE, 'utf8')) === withoutSeconds(page)) return 0;
+  process.stderr.write(`${PAGE} does not say what this run saw: npm run test:e2e -- --write\n`);
+  return 1;
+}
