@@ -5,7 +5,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { access, constants, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { type RunResult, start } from './run.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -13,8 +13,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export interface GoProgram {
   /** For people, and for the cached file. */
   readonly name: string;
-  /** The module in a folder, or a package of a released one: `helm.sh/helm/v3/cmd/helm@v3.8.0`. */
-  readonly from: { readonly folder: string } | { readonly released: string };
+  /**
+   * The module in a folder, or another package of those that it requires, or a package of a released module:
+   * `helm.sh/helm/v3/cmd/helm@v3.8.0`.
+   */
+  readonly from: { readonly folder: string; readonly package?: string } | { readonly released: string };
   /** For the linker, such as `-X main.version=1`. */
   readonly linkerFlags?: readonly string[];
 }
@@ -62,13 +65,16 @@ function cacheFolder(env: Environment): string {
 /** Of all that decides what the program does; the version of Go does not. */
 async function fingerprint({ from, linkerFlags = [] }: GoProgram): Promise<string> {
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([process.platform, process.arch, linkerFlags]));
-  if ('released' in from) {
-    hash.update(from.released);
-  } else {
-    for (const name of (await readdir(from.folder)).sort()) {
+  // Not where the folder is: all checkouts share what is built from the same sources.
+  const what = 'folder' in from ? (from.package ?? '.') : from.released;
+  hash.update(JSON.stringify([process.platform, process.arch, what, linkerFlags]));
+  if ('folder' in from) {
+    const files = await readdir(from.folder, { withFileTypes: true });
+    const names = files.filter((file) => file.isFile()).map(({ name }) => name);
+    for (const name of names.sort()) {
       if (/\.ts$/.test(name)) continue;
-      hash.update(`${name}\0`).update(await readFile(join(from.folder, name)));
+      const content = await readFile(join(from.folder, name));
+      hash.update(`${name}\0${content.length}\0`).update(content);
     }
   }
   return hash.digest('hex').slice(0, 16);
@@ -80,7 +86,7 @@ async function build({ name, from, linkerFlags = [] }: GoProgram, folder: string
   const flags = ['-v', '-trimpath', '-buildvcs=false', '-ldflags', ['-s', '-w', ...linkerFlags].join(' ')];
   const args = released
     ? ['install', ...flags, from.released]
-    : ['build', ...flags, '-o', join(folder, basename(from.folder)), '.'];
+    : ['build', ...flags, '-o', join(folder, name), from.package ?? '.'];
   const startedAt = Date.now();
   const counts = { downloaded: 0, compiled: 0 };
   const running = start('go', args, {
