@@ -89,13 +89,16 @@ async function build({ name, from, linkerFlags = [] }: GoProgram, folder: string
     : ['build', ...flags, '-o', join(folder, name), from.package ?? '.'];
   const startedAt = Date.now();
   const counts = { downloaded: 0, compiled: 0 };
+  let rest = '';
   const running = start('go', args, {
     // Without cgo, no C compiler is needed. GOBIN is where `go install` puts the program.
     env: { ...(env as Record<string, string>), CGO_ENABLED: '0', ...(released && { GOBIN: folder }) },
     ...(!released && { cwd: from.folder }),
     ...(signal && { signal }),
     onOutput(text) {
-      for (const line of text.trim().split('\n')) {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() as string;
+      for (const line of lines) {
         if (line.startsWith('go: downloading ')) counts.downloaded += 1;
         else if (!line.startsWith('#')) counts.compiled += 1;
       }

@@ -216,15 +216,15 @@ async function call<Body>(connection: Connection, path: string) {
 /** Waits until it is so. @throws Error when it never is, the program ends before, or the signal aborts */
 async function ready(daemon: Daemon, signal: AbortSignal, isReady: () => Promise<boolean>): Promise<void> {
   const deadline = AbortSignal.timeout(PATIENCE_MS);
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, deadline, over.signal]);
   const answers = async () => {
     // Until it listens, connections are refused.
-    while (!(await isReady().catch(() => false))) {
-      signal.throwIfAborted();
-      if (deadline.aborted) throw new Error(await daemon.complaint('does not become ready'));
-      await delay(PAUSE_MS);
-    }
+    while (!either.aborted && !(await isReady().catch(() => false))) await delay(PAUSE_MS);
+    signal.throwIfAborted();
+    if (deadline.aborted) throw new Error(await daemon.complaint('does not become ready'));
   };
-  await Promise.race([answers(), daemon.failed]);
+  await Promise.race([answers(), daemon.failed]).finally(() => over.abort());
 }
 
 async function stopAll(daemons: readonly Daemon[]): Promise<void> {
