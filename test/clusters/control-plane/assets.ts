@@ -59,7 +59,6 @@ async function main(args: readonly string[]): Promise<void> {
   } catch (error) {
     if (!ending.signal.aborted) throw error;
   } finally {
-    process.stdin.destroy();
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -248,3 +247,5 @@ await main(process.argv.slice(2)).catch((error: Error) => {
   process.stderr.write(`control-plane: ${error.message}\n`);
   process.exitCode = 1;
 });
+// Else an input that stays open would keep this process, too.
+process.stdin.destroy();
