@@ -19,6 +19,7 @@ import { type ApiClient, connect } from '../client.ts';
 import type { Cluster, KubeconfigOptions, User } from '../cluster.ts';
 import { writeKubeconfig } from '../kubeconfig.ts';
 import { age } from './age.ts';
+import { deletableCollections } from './discovery.ts';
 import { empty, KEPT } from './empty.ts';
 import { controlPlaneProgram } from './programs.ts';
 import { serviceAccountToken } from './service-accounts.ts';
@@ -60,6 +61,7 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Contro
   const users = [...ADMINISTRATORS.map((name) => `${name}=${GROUP}`), ...OTHERS];
   const child = spawn(program, [...args, '-while-stdin', ...users.flatMap((user) => ['-user', user])], {
     stdio: ['pipe', 'pipe', 'pipe'],
+    env: options.env ?? process.env,
     // A Ctrl-C reaches every process of the terminal; this one is to outlive the tests that it serves.
     detached: true,
   });
@@ -79,6 +81,7 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Contro
     return connected;
   }
   const admin = await client();
+  const everything = await deletableCollections(admin);
   await admin.create('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
     metadata: { name: GROUP, labels: KEPT },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
@@ -97,7 +100,7 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Contro
     kubeconfig: async ({ user = ADMIN, namespace }: KubeconfigOptions = {}) =>
       writeKubeconfig(started.folder, { ...started, token: await token(user), user, namespace }),
     letTimePass: (milliseconds) => age(admin, started.etcd, milliseconds),
-    empty: () => empty(admin),
+    empty: () => empty(admin, everything),
     async stop() {
       child.stdin.end();
       for (const each of clients) each.close();

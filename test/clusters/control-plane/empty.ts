@@ -1,55 +1,86 @@
 /** Takes away what a test left behind, so that the next one finds a cluster as new, seconds before a new one would be. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiClient } from '../client.ts';
+import type { StoredObject } from '../kubernetes-object.ts';
 
 /** The label of what stays: it belongs to the cluster. */
 export const KEPT = { 'lockkeeper.dev/kept': 'true' };
 
-/** What a test may make in a namespace. */
-const NAMESPACED = [
-  'api/v1/NAMESPACE/secrets',
-  'api/v1/NAMESPACE/configmaps',
-  'api/v1/NAMESPACE/pods',
-  'api/v1/NAMESPACE/serviceaccounts',
-  'apis/batch/v1/NAMESPACE/jobs',
-  'apis/apps/v1/NAMESPACE/deployments',
-  'apis/events.k8s.io/v1/NAMESPACE/events',
-  'apis/rbac.authorization.k8s.io/v1/NAMESPACE/rolebindings',
-  'apis/rbac.authorization.k8s.io/v1/NAMESPACE/roles',
-];
-
 /** What a test may make of no namespace; first whatever could refuse the rest. */
 const CLUSTER_SCOPED = [
-  'apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations',
-  'apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations',
-  'apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings',
-  'apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies',
-  'apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
-  'apis/rbac.authorization.k8s.io/v1/clusterroles',
+  '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations',
+  '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations',
+  '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings',
+  '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies',
+  '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
+  '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+  '/apis/rbac.authorization.k8s.io/v1/clusterroles',
 ];
 
-/** The API server makes roles, bindings and policies of its own, and labels them. */
-const FOREIGN = '!kubernetes.io/bootstrapping,!lockkeeper.dev/kept';
+/** The API server makes roles, bindings and policies of its own, and a service, and labels them. */
+const FOREIGN = '!kubernetes.io/bootstrapping,!lockkeeper.dev/kept,provider!=kubernetes';
 
 const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease'];
 
-export async function empty(admin: ApiClient): Promise<void> {
-  for (const path of CLUSTER_SCOPED) await clear(admin, `/${path}`, FOREIGN);
-  const namespaces = (await admin.list('/api/v1/namespaces')).map(({ metadata }) => metadata.name);
+const DELETE_OPTIONS = {
+  kind: 'DeleteOptions',
+  apiVersion: 'v1',
+  propagationPolicy: 'Background',
+  gracePeriodSeconds: 0,
+};
+
+const SELECTED = `labelSelector=${encodeURIComponent(FOREIGN)}`;
+
+const PAUSE_MS = 20;
+
+const PATIENCE_MS = 30_000;
+
+/** @param namespaced paths of collections, with NAMESPACE in place of `namespaces/prod` */
+export async function empty(admin: ApiClient, namespaced: readonly string[]): Promise<void> {
+  for (const path of CLUSTER_SCOPED) await clear(admin, path, path);
   await Promise.all(
-    namespaces
-      .filter((name) => !SYSTEM_NAMESPACES.includes(name))
-      .flatMap((name) =>
-        NAMESPACED.map((path) => clear(admin, `/${path.replace('NAMESPACE', `namespaces/${name}`)}`)),
+    namespaced.map((path) =>
+      clear(admin, path.replace('/NAMESPACE', ''), path, ({ metadata: { namespace = '' } }) =>
+        SYSTEM_NAMESPACES.includes(namespace),
       ),
+    ),
   );
 }
 
-/** Deletes every object of a collection, at once. */
-async function clear(admin: ApiClient, path: string, labelSelector = ''): Promise<void> {
-  await admin.remove(`${path}?labelSelector=${encodeURIComponent(labelSelector)}`, {
-    kind: 'DeleteOptions',
-    apiVersion: 'v1',
-    propagationPolicy: 'Background',
-    gracePeriodSeconds: 0,
-  });
+/**
+ * Deletes what is in a collection, and waits until it is gone: there may be finalizers, those of tests, which are taken
+ * away, or the one of the API server on a custom resource definition, which needs its time.
+ */
+async function clear(
+  admin: ApiClient,
+  all: string,
+  path: string,
+  isKept: (object: StoredObject) => boolean = () => false,
+): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const objects = (await admin.list(`${all}?${SELECTED}`)).filter((object) => !isKept(object));
+    if (objects.length === 0) return;
+    const collections = new Set(objects.map(({ metadata }) => collectionOf(path, metadata.namespace)));
+    for (const collection of collections) {
+      // A webhook whose configuration is gone may refuse for a moment, until the API server has noticed.
+      const { code } = await admin.request('DELETE', `${collection}?${SELECTED}`, DELETE_OPTIONS);
+      if (Date.now() > deadline) throw new Error(`${collection} cannot be emptied: ${code}`);
+    }
+    await Promise.all(objects.map((object) => letGo(admin, path, object)));
+    await delay(PAUSE_MS);
+  }
+}
+
+async function letGo(admin: ApiClient, path: string, { metadata }: StoredObject): Promise<void> {
+  const { name, namespace, finalizers = [] } = metadata;
+  // The API server's own have work to do.
+  if (finalizers.length === 0 || finalizers.includes('customresourcecleanup.apiextensions.k8s.io')) return;
+  const change = { metadata: { finalizers: null } };
+  const headers = { 'content-type': 'application/merge-patch+json' };
+  await admin.request('PATCH', `${collectionOf(path, namespace)}/${name}`, change, { headers });
+}
+
+function collectionOf(path: string, namespace = ''): string {
+  return path.replace('NAMESPACE', `namespaces/${namespace}`);
 }

@@ -16,22 +16,21 @@ export async function controlPlaneProgram(options: GoOptions = {}): Promise<Cont
   if (assets) {
     return { program: process.execPath, args: [join(import.meta.dirname, 'assets.ts'), assets] };
   }
-  const [version, major, minor] = await kubernetesVersion();
-  const set = (name: string, value: string) => `-X k8s.io/component-base/version.${name}=${value}`;
-  const program = await goProgram(
-    {
-      name: 'control-plane',
-      from: { folder: import.meta.dirname },
-      // Else it would call itself v0.0.0, and Helm charts ask for a version.
-      linkerFlags: [set('gitVersion', version), set('gitMajor', major), set('gitMinor', minor)],
-    },
-    options,
-  );
+  const linkerFlags = await versionFlags();
+  const from = { folder: import.meta.dirname };
+  const program = await goProgram({ name: 'control-plane', from, linkerFlags }, options);
   return { program, args: [] };
 }
 
+/** Tells the API server its version: else it would call itself v0.0.0, and Helm charts ask for one. */
+export async function versionFlags(): Promise<string[]> {
+  const [version, major, minor] = await kubernetesVersion();
+  const set = (name: string, value: string) => `-X k8s.io/component-base/version.${name}=${value}`;
+  return [set('gitVersion', version), set('gitMajor', major), set('gitMinor', minor)];
+}
+
 /** What go.mod asks for: `v1.37.2`, and its parts. */
-async function kubernetesVersion(): Promise<[version: string, major: string, minor: string]> {
+export async function kubernetesVersion(): Promise<[version: string, major: string, minor: string]> {
   const goMod = await readFile(join(import.meta.dirname, 'go.mod'), 'utf8');
   const [, version = '', major = '', minor = ''] =
     /^\s*(?:require )?k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)$/m.exec(goMod) ?? [];
