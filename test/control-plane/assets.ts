@@ -1,0 +1,23 @@
+/** Ready-made binaries by the names that envtest gives them. They are built here, too; nearly all is compiled already. */
+import { symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { versionFlags } from '../clusters/control-plane/programs.ts';
+import { type GoOptions, type GoProgram, goProgram } from '../tools/go.ts';
+
+const FOLDER = join(import.meta.dirname, '../clusters/control-plane');
+
+/** What makes `startControlPlane` take them. */
+export async function withAssets(t: Test): Promise<GoOptions> {
+  const programs: readonly GoProgram[] = [
+    {
+      name: 'kube-apiserver',
+      from: { folder: FOLDER, package: 'k8s.io/kubernetes/cmd/kube-apiserver' },
+      linkerFlags: await versionFlags(),
+    },
+    { name: 'etcd', from: { folder: FOLDER, package: 'go.etcd.io/etcd/server/v3' } },
+  ];
+  const folder = t.testdir({});
+  for (const program of programs) await symlink(await goProgram(program), join(folder, program.name));
+  return { env: { ...process.env, KUBEBUILDER_ASSETS: folder } };
+}

@@ -1,0 +1,3 @@
+import { controlPlaneStories } from './stories.ts';
+
+controlPlaneStories({});
