@@ -1,4 +1,7 @@
-/** Ready-made binaries by the names that envtest gives them. They are built here, too; nearly all is compiled already. */
+/**
+ * Ready-made binaries by the names that envtest gives them: those of KUBEBUILDER_ASSETS, or such as are built here, for
+ * which nearly all is compiled already.
+ */
 import { symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -9,6 +12,7 @@ const FOLDER = join(import.meta.dirname, '../clusters/control-plane');
 
 /** What makes `startControlPlane` take them. */
 export async function withAssets(t: Test): Promise<GoOptions> {
+  if (process.env.KUBEBUILDER_ASSETS) return {};
   const programs: readonly GoProgram[] = [
     {
       name: 'kube-apiserver',

@@ -5,7 +5,7 @@
  * A whole run must have seen what docs/helm-versions.md says of each Helm; `-- --write` writes it anew.
  */
 import { spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { createWriteStream, globSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,7 +70,7 @@ async function runSuite(files: readonly string[]): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'test-e2e-'));
   try {
     const output = join(folder, 'output.tap');
-    const code = await tap([`--output-file=${output}`, ...files]);
+    const code = await tap(files, output);
     if (code !== 0 || chosen.length > 0 || !withAllHelms) return code;
     return await comparePage(helmVersionsPage(await readFile(output, 'utf8')));
   } finally {
@@ -78,12 +78,18 @@ async function runSuite(files: readonly string[]): Promise<number> {
   }
 }
 
-function tap(args: readonly string[]): Promise<number> {
-  const options = ['run', '--disable-coverage', `--timeout=${TIMEOUT_SECONDS}`];
-  const child = spawn('tap', [...options, ...args], {
-    stdio: 'inherit',
+/** Runs files as `tap run` does; `output` is a file for what they say, as it came. */
+async function tap(files: readonly string[], output: string): Promise<number> {
+  const { isTTY } = process.stdout;
+  // Where tap writes no report for people, it would write everything twice to standard output for an --output-file.
+  const reporting = isTTY ? [`--output-file=${output}`] : ['--reporter=tap'];
+  const options = ['run', '--disable-coverage', `--timeout=${TIMEOUT_SECONDS}`, ...reporting];
+  const child = spawn('tap', [...options, ...files], {
+    stdio: ['inherit', isTTY ? 'inherit' : 'pipe', 'inherit'],
     env: { ...process.env, LOCKKEEPER_TEST_CLUSTER: 'control-plane' },
   });
+  child.stdout?.pipe(process.stdout);
+  child.stdout?.pipe(createWriteStream(output));
   // A Ctrl-C reaches tap as well, and it ends the tests: this process ends after it, and takes away its folder.
   process.on('SIGINT', () => {});
   return new Promise((resolve, reject) => {
