@@ -2,10 +2,13 @@ import t from 'tap';
 import { progressLine } from './progress.ts';
 
 function written(isTTY: boolean) {
-  let text = '';
+  const pieces: string[] = [];
   let now = 0;
-  const stream = { isTTY, write: (piece: string) => (text += piece) !== '' };
-  return { line: progressLine(stream, () => now), after: (ms: number) => (now += ms), text: () => text };
+  const stream = { isTTY, write: (piece: string) => pieces.push(piece) > 0 };
+  const after = (milliseconds: number) => {
+    now += milliseconds;
+  };
+  return { line: progressLine(stream, () => now), after, text: () => pieces.join('') };
 }
 
 t.test('on a terminal each line takes the place of the one before', async (t) => {
