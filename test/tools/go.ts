@@ -94,7 +94,6 @@ async function build({ name, from, linkerFlags = [] }: GoProgram, folder: string
     // Without cgo, no C compiler is needed. GOBIN is where `go install` puts the program.
     env: { ...(env as Record<string, string>), CGO_ENABLED: '0', ...(released && { GOBIN: folder }) },
     ...(!released && { cwd: from.folder }),
-    ...(signal && { signal }),
     onOutput(text) {
       const lines = (rest + text).split('\n');
       rest = lines.pop() as string;
@@ -109,10 +108,15 @@ async function build({ name, from, linkerFlags = [] }: GoProgram, folder: string
       );
     },
   });
-  const { code, stderr } = await running.done.catch((error: NodeJS.ErrnoException): RunResult => {
-    if (error.code === 'ENOENT') throw new GoIsMissing(`there is no Go to build ${name} with`);
-    throw error;
-  });
+  // As Ctrl-C does: it takes away its own temporary folder then.
+  const interrupt = () => running.kill('SIGINT');
+  signal?.addEventListener('abort', interrupt);
+  const { code, stderr } = await running.done
+    .finally(() => signal?.removeEventListener('abort', interrupt))
+    .catch((error: NodeJS.ErrnoException): RunResult => {
+      if (error.code === 'ENOENT') throw new GoIsMissing(`there is no Go to build ${name} with`);
+      throw error;
+    });
   if (code !== 0) {
     throw new Error(`${name} could not be built:\n${stderr.trim().split('\n').slice(-20).join('\n')}`);
   }
