@@ -46,11 +46,13 @@ export async function goProgram(program: GoProgram, options: GoOptions = {}): Pr
   if (await isExecutable(path)) return path;
   // Each process builds for itself, the last rename wins, and what it replaces is the same.
   const folder = `${path}.${randomUUID()}`;
-  await mkdir(folder, { recursive: true });
+  const [output, temporary] = [join(folder, 'output'), join(folder, 'temporary')];
   try {
-    await build(program, folder, options);
-    const [built = ''] = await readdir(folder);
-    await rename(join(folder, built), path);
+    for (const each of [output, temporary]) await mkdir(each, { recursive: true });
+    // Go leaves its own temporary folder behind when it is interrupted.
+    await build(program, output, { ...options, env: { ...env, GOTMPDIR: temporary } });
+    const [built = ''] = await readdir(output);
+    await rename(join(output, built), path);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -108,7 +110,7 @@ async function build({ name, from, linkerFlags = [] }: GoProgram, folder: string
       );
     },
   });
-  // As Ctrl-C does: it takes away its own temporary folder then.
+  // As Ctrl-C does.
   const interrupt = () => running.kill('SIGINT');
   signal?.addEventListener('abort', interrupt);
   const { code, stderr } = await running.done
