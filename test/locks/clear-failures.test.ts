@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import { STRATEGIES, type Strategy } from '../../src/gate/clearing.ts';
 import { DRIVERS } from '../../src/helm/release.ts';
-import { CONFIGURATIONS, configurationOf, startFakeWebhook } from '../clusters/embedded/fake-webhook.ts';
+import { CONFIGURATIONS, configurationOf, startFakeWebhook } from '../clusters/fake-webhook.ts';
 import {
   type Clearing,
   failure,

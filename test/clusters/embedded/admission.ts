@@ -64,6 +64,7 @@ interface Response {
   readonly allowed: boolean;
   readonly status?: Partial<Omit<Status, 'details'>> & { readonly details?: StatusDetails };
   readonly warnings?: readonly string[];
+  readonly patch?: string;
 }
 
 export function createAdmission({ store, caller, publish, log }: AdmissionDependencies): Admission {
@@ -164,7 +165,7 @@ export function createAdmission({ store, caller, publish, log }: AdmissionDepend
 }
 
 function webhooksOf(configuration: StoredObject): { configuration: string; webhook: Webhook }[] {
-  const webhooks = configuration.webhooks as Webhook[];
+  const webhooks = (configuration.webhooks ?? []) as Webhook[];
   return webhooks.map((webhook) => ({ configuration: configuration.metadata.name, webhook }));
 }
 
@@ -200,23 +201,24 @@ function reviewOf(uid: string, attributes: Attributes): object {
 function verified(answer: string, uid: string): Response {
   const invalid = (problem: string) => new Error(`received invalid webhook response: ${problem}`);
   const review = parse(answer);
-  if (review?.kind !== 'AdmissionReview' || review.apiVersion !== 'admission.k8s.io/v1') {
-    throw invalid(
-      `expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got ${review?.apiVersion}, Kind=${review?.kind}`,
-    );
+  const { kind, apiVersion } = review;
+  if (kind !== 'AdmissionReview' || apiVersion !== 'admission.k8s.io/v1') {
+    throw new Error(`failed to call webhook: no kind "${kind}" is registered for version "${apiVersion}"`);
   }
   if (!review.response) throw invalid('webhook response was absent');
   if (review.response.uid !== uid) {
     throw invalid(`expected response.uid="${uid}", got "${review.response.uid}"`);
   }
+  if (review.response.patch !== undefined) throw invalid('validating webhook may not return response.patch');
   return review.response;
 }
 
-function parse(answer: string): { kind?: string; apiVersion?: string; response?: Response } | undefined {
+function parse(answer: string): { kind?: string; apiVersion?: string; response?: Response } {
   try {
     return JSON.parse(answer);
-  } catch {
-    return undefined;
+  } catch (error) {
+    const problem = `couldn't get version/kind; json parse error: ${(error as Error).message}`;
+    throw new Error(`failed to call webhook: ${problem}`);
   }
 }
 

@@ -5,10 +5,10 @@ import {
   type KubernetesObject,
   type StoredObject,
 } from '../kubernetes-object.ts';
-import { readDeleteOptions } from './delete-options.ts';
+import { isDryRun, readDeleteOptions } from './delete-options.ts';
 import { discover } from './discovery.ts';
-import { listPage } from './lists.ts';
-import { withoutAbandoned } from './managed-fields.ts';
+import { checkVersion, listPage, problemOfVersion } from './lists.ts';
+import { checkConflicts, withoutAbandoned } from './managed-fields.ts';
 import { chooseTransform } from './media-types.ts';
 import { type NamespaceController, passOverMissing } from './namespaces.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patches.ts';
@@ -22,14 +22,16 @@ import { type Predicate, parseFieldSelector, parseLabelSelector } from './select
 import {
   badRequest,
   detailsOf,
+  failure,
+  invalid,
   methodNotAllowed,
   notFound,
   type Status,
   unknownPath,
-  unsupportedMediaType,
+  unsupportedPatch,
 } from './status.ts';
-import { accessDenied, type UserInfo } from './users.ts';
-import { refuseInitialEvents, type Watches } from './watches.ts';
+import { ANONYMOUS, accessDenied, pathDenied, type UserInfo } from './users.ts';
+import { readInitialEvents, type Watches } from './watches.ts';
 import type { WriteRequest } from './write-request.ts';
 import type { Writes } from './writes.ts';
 
@@ -84,7 +86,10 @@ export function createApi(dependencies: ApiDependencies): Api {
   const { resources, store, writes, watches, authorize, namespaces, now } = dependencies;
 
   const handlers: Readonly<Record<Verb, Handler>> = {
-    get: (request, target) => ok(representationOf(request, target).one(existing(target))),
+    get(request, target) {
+      checkVersion(store, request.query);
+      return ok(representationOf(request, target).one(existing(target)));
+    },
 
     list(request, target) {
       const { query } = request;
@@ -95,14 +100,16 @@ export function createApi(dependencies: ApiDependencies): Api {
 
     watch(request, target) {
       const { query, signal, stream } = request;
-      if (query.get('sendInitialEvents') !== null) throw refuseInitialEvents();
+      const problem = problemOfVersion(query);
+      if (problem) throw failure(500, '', problem);
+      const initial = readInitialEvents(query);
       const representation = representationOf(request, target);
       const matches = selection(target, query);
       watches.start({
         resource: keyOf(target.resource),
         matches,
         representation,
-        from: Number(query.get('resourceVersion') ?? 0) || undefined,
+        from: initial ? undefined : Number(query.get('resourceVersion')) || store.revision(),
         timeoutSeconds: Number(query.get('timeoutSeconds') ?? 0),
         bookmarks: query.get('allowWatchBookmarks') === 'true',
         signal,
@@ -128,7 +135,7 @@ export function createApi(dependencies: ApiDependencies): Api {
     async patch(request, target) {
       if (request.contentType === APPLY) return applyToServer(request, target);
       const apply = PATCHES[request.contentType];
-      if (!apply) throw unsupportedMediaType([...Object.keys(PATCHES), APPLY]);
+      if (!apply) throw unsupportedPatch();
       const object = await writes.update(writeRequest(request, target), (current) =>
         withSameUid(target, current, apply(current, request.body)),
       );
@@ -139,11 +146,13 @@ export function createApi(dependencies: ApiDependencies): Api {
       const write = writeRequest(request, target);
       const { object, gone } = await writes.remove(write, preconditionsOf(request));
       if (target.resource.kind === 'Namespace' && !write.dryRun) namespaces.finalize(object.metadata.name);
-      return ok(gone ? deleted(target, object) : (find(target) ?? object));
+      if (!gone) return ok((!write.dryRun && find(target)) || object);
+      return ok(target.resource.returnsDeleted ? object : deleted(target, object));
     },
 
     async deletecollection(request, target) {
-      if (target.resource.namespaced && target.namespace === '')
+      const isEverywhere = target.resource.namespaced && target.namespace === '';
+      if (isEverywhere || target.resource.kind === 'Namespace')
         throw methodNotAllowed('DELETE', request.path);
       const matches = selection(target, request.query);
       const items = [...store.list(keyOf(target.resource), scopeOf(target))].filter(matches);
@@ -156,17 +165,19 @@ export function createApi(dependencies: ApiDependencies): Api {
     },
   };
 
-  /** Conflicts between managers are not looked for: every apply is forced. */
   async function applyToServer(request: ApiRequest, target: ResourceTarget): Promise<Answer> {
-    const applied = objectBody(request) as KubernetesObject;
+    const applied = appliedBy(request);
     const write = writeRequest(request, target);
     const isNew = !find(target);
     const object = isNew
-      ? await writes.create(write, applied, 'Apply')
+      ? await writes.create(write, applied, applied)
       : await writes.update(
           write,
-          (current) => mergePatch(withoutAbandoned(current, applied, write.manager), applied),
-          'Apply',
+          (current) => {
+            if (request.query.get('force') !== 'true') checkConflicts(current, applied, write.manager);
+            return mergePatch(withoutAbandoned(current, applied, write.manager), applied);
+          },
+          applied,
         );
     return { code: isNew ? 201 : 200, body: representationOf(request, target).one(object) };
   }
@@ -189,7 +200,7 @@ export function createApi(dependencies: ApiDependencies): Api {
     const { resource, subresource, namespace, name } = target;
     const plural = subresource === '' ? resource.plural : `${resource.plural}/${subresource}`;
     const access = { user: request.user, verb, group: resource.group, resource: plural, namespace, name };
-    if (!authorize(access)) throw accessDenied(resource, access);
+    if (request.user === ANONYMOUS || !authorize(access)) throw accessDenied(resource, access);
   }
 
   return async (request) => {
@@ -216,6 +227,7 @@ function isServed({ resource, subresource }: ResourceTarget): boolean {
 /** Discovery and reviews. */
 function withoutTarget(request: ApiRequest, dependencies: ApiDependencies): object {
   const { method, path, user } = request;
+  if (user === ANONYMOUS && path !== '/version') throw pathDenied(method, path, user);
   const answer =
     method === 'POST'
       ? answerReview(path, objectBody(request), user, dependencies)
@@ -227,6 +239,17 @@ function withoutTarget(request: ApiRequest, dependencies: ApiDependencies): obje
 function objectBody({ body }: ApiRequest): JsonObject {
   if (!isJsonObject(body)) throw badRequest('the body is not an object');
   return body;
+}
+
+/** @throws ApiError 422 or 400 when it does not say who applies what */
+function appliedBy(request: ApiRequest): KubernetesObject {
+  if (!request.query.get('fieldManager')) {
+    const problem = 'Required value: is required for apply patch';
+    throw invalid('PatchOptions', 'meta.k8s.io', '', 'fieldManager', problem);
+  }
+  const applied = objectBody(request) as KubernetesObject;
+  if (!applied.kind || !applied.apiVersion) throw badRequest('invalid object type: /, Kind=');
+  return applied;
 }
 
 /** Undefined: all namespaces. */
@@ -264,10 +287,20 @@ function writeRequest(request: ApiRequest, target: ResourceTarget): WriteRequest
 }
 
 function optionsOf({ method, body, query }: ApiRequest): Pick<WriteRequest, 'dryRun' | 'options'> {
-  if (method !== 'DELETE') return { dryRun: query.get('dryRun') === 'All', options: writeOptions(query) };
+  if (method !== 'DELETE') {
+    const dryRun = isDryRun(OPTIONS[method] ?? '', query.getAll('dryRun'));
+    return { dryRun, options: writeOptions(query) };
+  }
   const { dryRun, shown } = readDeleteOptions(body, query);
   return { dryRun, options: shown };
 }
+
+/** What the query of each method is read as. */
+const OPTIONS: Readonly<Record<string, string>> = {
+  POST: 'CreateOptions',
+  PUT: 'UpdateOptions',
+  PATCH: 'PatchOptions',
+};
 
 /** What of the query a review shows. */
 function writeOptions(query: URLSearchParams): Record<string, unknown> {

@@ -120,7 +120,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
     if (!resource) throw new Error(`the embedded cluster knows no ${object.apiVersion} ${object.kind}`);
     store.insert(keyOf(resource), prepare(resource, withIdentity(object, timestamp(clock.now()))));
   };
-  for (const name of ['default', 'kube-system', 'kube-public']) stored(namespace(name));
+  for (const name of ['default', 'kube-node-lease', 'kube-public', 'kube-system']) stored(namespace(name));
 
   certificates ??= issueCertificates();
   const { authority, certificate } = await certificates;

@@ -1,8 +1,8 @@
 /** Who may end what, who is asked before, and what goes with it. */
 import t from 'tap';
 import type { ApiClient } from '../client.ts';
+import { CONFIGURATIONS, configurationOf, startFakeWebhook } from '../fake-webhook.ts';
 import type { JsonObject } from '../kubernetes-object.ts';
-import { CONFIGURATIONS, configurationOf, startFakeWebhook } from './fake-webhook.ts';
 import { fails, SECRETS, secret, startCluster } from './fixture.ts';
 
 const CONFIG_MAPS = '/api/v1/namespaces/prod/configmaps';

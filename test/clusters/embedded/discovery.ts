@@ -55,7 +55,15 @@ function resourceList(group: string, version: string, resources: readonly Resour
 }
 
 function entries({ plural, kind, namespaced, shortNames, hasStatus }: Resource): object[] {
-  const main = { name: plural, singularName: kind.toLowerCase(), namespaced, kind, verbs: VERBS, shortNames };
+  const verbs = VERBS.filter((verb) => kind !== 'Namespace' || verb !== 'deletecollection');
+  const main = {
+    name: plural,
+    singularName: kind.toLowerCase(),
+    namespaced,
+    kind,
+    verbs,
+    ...(shortNames.length > 0 && { shortNames }),
+  };
   if (!hasStatus) return [main];
   return [
     main,

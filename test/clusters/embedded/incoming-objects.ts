@@ -10,6 +10,7 @@ import {
   type ObjectMetadata,
   type StoredObject,
 } from '../kubernetes-object.ts';
+import { checkTypes, unrecognized } from './decoding.ts';
 import { trackFields } from './managed-fields.ts';
 import { checkInStorage } from './preconditions.ts';
 import { apiVersionOf } from './resources.ts';
@@ -23,26 +24,27 @@ export const MODIFIED =
 
 /** How and when something is written, for what the server stamps on it. */
 export interface Stamp {
-  readonly operation: 'Update' | 'Apply';
+  /** What a server-side apply says; undefined in every other write. */
+  readonly applied: KubernetesObject | undefined;
   /** As `timestamp` prints it. */
   readonly time: string;
 }
 
 /** @throws ApiError 400 when the body is not an object of the requested resource and namespace */
 export function decode({ resource, namespace, name }: WriteRequest, body: unknown): KubernetesObject {
-  if (!isJsonObject(body)) throw badRequest('the body is not an object');
+  if (!isJsonObject(body)) throw unrecognized(resource, 'the body is not an object');
   const apiVersion = apiVersionOf(resource);
   const given: KubernetesObject = { apiVersion, kind: resource.kind, metadata: {}, ...body };
-  if (given.apiVersion !== apiVersion || given.kind !== resource.kind) {
-    throw badRequest(
-      `the API version in the data (${given.apiVersion}, Kind=${given.kind}) does not match the expected API version (${apiVersion}, Kind=${resource.kind})`,
-    );
-  }
-  if (!isJsonObject(given.metadata)) throw badRequest('metadata is not an object');
+  checkTypes(resource, given);
   if ((given.metadata.namespace ?? namespace) !== namespace) {
     throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
   }
-  if (name !== '' && (given.metadata.name ?? name) !== name) {
+  if (name !== '' && !given.metadata.name) {
+    throw badRequest(
+      `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
+    );
+  }
+  if (name !== '' && given.metadata.name !== name) {
     throw badRequest(
       `the name of the object (${given.metadata.name}) does not match the name on the URL (${name})`,
     );
@@ -53,7 +55,7 @@ export function decode({ resource, namespace, name }: WriteRequest, body: unknow
 export function created(request: WriteRequest, given: KubernetesObject, stamp: Stamp): StoredObject {
   const { resource, namespace } = request;
   if (given.metadata.resourceVersion) {
-    throw failure(500, 'InternalError', 'resourceVersion should not be set on objects to be created');
+    throw failure(500, '', 'resourceVersion should not be set on objects to be created');
   }
   const object = withMetadata(request, given, {
     name: nameOf(request, given.metadata),
@@ -129,7 +131,8 @@ function tracked(
   stamp: Stamp,
 ): StoredObject {
   const managedFields = trackFields(previous, next, { manager, subresource, ...stamp });
-  return { ...next, metadata: { ...next.metadata, managedFields } };
+  if (managedFields.length > 0) return { ...next, metadata: { ...next.metadata, managedFields } };
+  return next;
 }
 
 /** A client that names a uid or a version means that one and no other. */
@@ -137,6 +140,9 @@ export function checkIdentity(request: WriteRequest, given: KubernetesObject, be
   const { resource, name } = request;
   const { uid, resourceVersion } = given.metadata;
   checkInStorage(request, before, { uid: uid || null });
+  if (resourceVersion && !/^\d+$/.test(resourceVersion)) {
+    throw failure(500, '', `strconv.ParseUint: parsing "${resourceVersion}": invalid syntax`);
+  }
   if (resourceVersion && resourceVersion !== before.metadata.resourceVersion)
     throw conflict(resource, name, MODIFIED);
 }
@@ -172,7 +178,11 @@ function parts(
 export function isSame(before: StoredObject, next: StoredObject): boolean {
   const comparable = (object: StoredObject) => ({
     ...object,
-    metadata: { ...object.metadata, managedFields: [] },
+    // An owner is a change, a later time is none.
+    metadata: {
+      ...object.metadata,
+      managedFields: (object.metadata.managedFields ?? []).map((entry) => ({ ...entry, time: '' })),
+    },
   });
   return isDeepStrictEqual(comparable(before), comparable(next));
 }

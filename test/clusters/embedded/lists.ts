@@ -20,31 +20,40 @@ export interface ListRequest {
 }
 
 /**
- * Unlike the real server, which serves all pages from one snapshot, later pages show the state at the time
- * they are asked for, under the version of the first; a watch from that version brings the same result.
+ * All pages are served from one snapshot, that of the first.
  * @throws ApiError 400, 410 or 504
  */
 export function listPage(store: Store, { resource, namespace, matches, query }: ListRequest): Page {
   const from = parseContinue(query.get('continue'));
-  checkVersion(store, from?.revision ?? 0, query);
-  const limit = Number(query.get('limit') ?? 0) || Number.POSITIVE_INFINITY;
-  const items: StoredObject[] = [];
-  let next: string | undefined;
-  for (const object of store.list(keyOf(resource), namespace, from?.after)) {
-    if (!matches(object)) continue;
-    const last = items.at(-1);
-    if (last && items.length === limit) {
-      next = keyIn(last.metadata.namespace, last.metadata.name);
-      break;
-    }
-    items.push(object);
-  }
-  const revision = from?.revision ?? store.revision();
+  checkVersion(store, query);
+  const revision = from?.revision ?? exactRevision(query) ?? store.revision();
+  const found = store.listAt(revision, keyOf(resource), namespace, from?.after);
+  if (!found) throw from ? tooOldToContinue() : expired('The provided resource version is too old');
+  const items = [...found].filter(matches);
+  const limit = limitOf(query);
+  const last = items[limit - 1];
+  if (!last || items.length === limit) return { items, metadata: { resourceVersion: String(revision) } };
   const metadata = {
     resourceVersion: String(revision),
-    ...(next && { continue: makeContinue(revision, next) }),
+    continue: makeContinue(revision, keyIn(last.metadata.namespace, last.metadata.name)),
+    // The real server counts keys, so it does not know how many of them a selector leaves.
+    ...(!isSelective(query) && { remainingItemCount: items.length - limit }),
   };
-  return { items, metadata };
+  return { items: items.slice(0, limit), metadata };
+}
+
+/** As the real server: a list from its cache, which is what version 0 asks for, has no pages. */
+function limitOf(query: URLSearchParams): number {
+  if (query.get('resourceVersion') === '0') return Number.POSITIVE_INFINITY;
+  return Number(query.get('limit') ?? 0) || Number.POSITIVE_INFINITY;
+}
+
+function isSelective(query: URLSearchParams): boolean {
+  return Boolean(query.get('labelSelector') || query.get('fieldSelector'));
+}
+
+function exactRevision(query: URLSearchParams): number | undefined {
+  return query.get('resourceVersionMatch') === 'Exact' ? Number(query.get('resourceVersion')) : undefined;
 }
 
 function makeContinue(revision: number, after: string): string {
@@ -56,22 +65,33 @@ function parseContinue(token: string | null): { revision: number; after: string 
   try {
     return JSON.parse(Buffer.from(token, 'base64url').toString());
   } catch {
-    throw badRequest('continue key is not valid');
+    throw badRequest('invalid continue token: continue key is not valid: illegal base64 data');
   }
 }
 
-function checkVersion(store: Store, continued: number, query: URLSearchParams): void {
-  if (continued > 0 && continued < store.compacted()) {
-    throw expired(
-      'The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.',
-    );
-  }
-  const wanted = Number(query.get('resourceVersion') ?? 0);
-  if (wanted > store.revision()) {
-    const why = `Too large resource version: ${wanted}, current: ${store.revision()}`;
-    throw failure(504, 'Timeout', why, {
-      causes: [{ reason: 'ResourceVersionTooLarge', message: why }],
-      retryAfterSeconds: 1,
-    });
-  }
+function tooOldToContinue() {
+  return expired(
+    'The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.',
+  );
+}
+
+/** What Go says of a version that is no number, or undefined. */
+export function problemOfVersion(query: URLSearchParams): string | undefined {
+  const given = query.get('resourceVersion') ?? '';
+  if (/^\d*$/.test(given)) return undefined;
+  return `resourceVersion: Invalid value: "${given}": strconv.ParseUint: parsing "${given}": invalid syntax`;
+}
+
+/** @throws ApiError 400 for what is no version, 504 for one that does not exist yet */
+export function checkVersion(store: Store, query: URLSearchParams): void {
+  const problem = problemOfVersion(query);
+  if (problem) throw badRequest(`invalid resource version: ${problem}`);
+  const given = query.get('resourceVersion') ?? '';
+  const wanted = Number(given);
+  if (wanted <= store.revision()) return;
+  const why = 'Too large resource version';
+  throw failure(504, 'Timeout', `Timeout: ${why}: ${wanted}, current: ${store.revision()}`, {
+    causes: [{ reason: 'ResourceVersionTooLarge', message: why }],
+    retryAfterSeconds: 1,
+  });
 }

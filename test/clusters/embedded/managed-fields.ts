@@ -12,10 +12,12 @@ import {
   type ManagedFieldsEntry,
   type StoredObject,
 } from '../kubernetes-object.ts';
+import { applyConflict } from './status.ts';
 
 export interface Writer {
   readonly manager: string;
-  readonly operation: 'Update' | 'Apply';
+  /** What a server-side apply says; absent in every other write. Its writer owns that much, whoever set it. */
+  readonly applied: KubernetesObject | undefined;
   readonly time: string;
   /** `status`, or empty. */
   readonly subresource: string;
@@ -34,26 +36,56 @@ export function trackFields(
   writer: Writer,
 ): ManagedFieldsEntry[] {
   const all = fieldsOf(owned(next));
-  const changed = changedFields(owned(previous), owned(next));
+  const part = writer.subresource === 'status' ? onlyStatus : withoutStatus;
+  const changed = part(changedFields(owned(previous), owned(next)));
   const entries = previous?.metadata.managedFields ?? [];
   const own = entries.find((entry) => isBy(writer, entry));
+  const claimed = writer.applied
+    ? withoutMaps(fieldsOf(owned(writer.applied)))
+    : union(own?.fieldsV1 ?? {}, changed);
   const others = entries
     .filter((entry) => entry !== own)
     .map((entry) => ({ ...entry, fieldsV1: intersection(without(entry.fieldsV1, changed), all) }))
     .filter((entry) => !isEmpty(entry.fieldsV1));
-  if (isEmpty(changed)) return own ? [...others, retain(own, all)] : others;
-  return [
+  if (isEmpty(writer.applied ? claimed : changed))
+    return sorted(own ? [...others, retain(own, all)] : others);
+  return sorted([
     ...others,
     {
       manager: writer.manager,
-      operation: writer.operation,
+      operation: operationOf(writer),
       apiVersion: next.apiVersion,
       time: writer.time,
       fieldsType: 'FieldsV1',
-      fieldsV1: intersection(union(own?.fieldsV1 ?? {}, changed), all),
+      fieldsV1: intersection(claimed, all),
       ...(writer.subresource !== '' && { subresource: writer.subresource }),
     },
-  ];
+  ]);
+}
+
+/** Who applies owns the keys of a map, and not the map. */
+function withoutMaps(fields: Fields): Fields {
+  const inner = Object.entries(fields).filter(([key]) => key !== '.');
+  return Object.fromEntries(inner.map(([key, value]) => [key, withoutMaps(value)]));
+}
+
+function operationOf({ applied }: Writer): ManagedFieldsEntry['operation'] {
+  return applied ? 'Apply' : 'Update';
+}
+
+/** The status belongs to whoever writes it as such; what else is sent along does not count. */
+function withoutStatus({ 'f:status': _status, ...rest }: Fields): Fields {
+  return rest;
+}
+
+function onlyStatus({ 'f:status': status }: Fields): Fields {
+  return status ? { 'f:status': status } : {};
+}
+
+/** As the API server shows them: who applied first, then by time. */
+function sorted(entries: readonly ManagedFieldsEntry[]): ManagedFieldsEntry[] {
+  const order = ({ operation, time, manager }: ManagedFieldsEntry) => `${operation} ${time} ${manager}`;
+  return entries.toSorted((left, right) => (order(left) < order(right) ? -1 : 1));
 }
 
 /**
@@ -73,6 +105,34 @@ export function withoutAbandoned(
   return removeFields(current, abandoned) as StoredObject;
 }
 
+/**
+ * Fields that this manager would change and others own. Same values are no conflict.
+ * @throws ApiError 409
+ */
+export function checkConflicts(current: StoredObject, applied: KubernetesObject, manager: string): void {
+  const changes = changedFields(owned(current), owned(applied));
+  const conflicts = (current.metadata.managedFields ?? [])
+    .filter((entry) => !(entry.manager === manager && entry.operation === 'Apply'))
+    .flatMap((entry) =>
+      pathsOf(intersection(entry.fieldsV1, changes)).map((field) => ({ with: nameOf(entry), field })),
+    );
+  if (conflicts.length > 0) throw applyConflict(conflicts);
+}
+
+function nameOf({ manager, operation, apiVersion }: ManagedFieldsEntry): string {
+  return operation === 'Apply' ? `"${manager}"` : `"${manager}" using ${apiVersion}`;
+}
+
+/** The leaves, as `.data.key`. */
+function pathsOf(fields: Fields, prefix = ''): string[] {
+  return Object.entries(fields)
+    .filter(([key]) => key !== '.')
+    .flatMap(([key, inner]) => {
+      const path = `${prefix}.${key.slice('f:'.length)}`;
+      return isEmpty(inner) ? [path] : pathsOf(inner, path);
+    });
+}
+
 function removeFields(object: JsonObject, fields: Fields): JsonObject {
   const result = { ...object };
   for (const [key, inner] of Object.entries(fields)) {
@@ -87,7 +147,7 @@ function removeFields(object: JsonObject, fields: Fields): JsonObject {
 function isBy(writer: Writer, entry: ManagedFieldsEntry): boolean {
   return (
     entry.manager === writer.manager &&
-    entry.operation === writer.operation &&
+    entry.operation === operationOf(writer) &&
     (entry.subresource ?? '') === writer.subresource
   );
 }
@@ -100,6 +160,8 @@ function retain(entry: ManagedFieldsEntry, all: Fields): ManagedFieldsEntry {
 function owned(object: KubernetesObject | undefined): JsonObject {
   if (!object) return {};
   const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = object;
+  // The finalizers of a namespace are the server's own.
+  if (object.kind === 'Namespace') delete rest.spec;
   const kept = Object.entries(metadata).filter(([key]) => OWNED_METADATA.includes(key));
   return kept.length === 0 ? rest : { metadata: Object.fromEntries(kept), ...rest };
 }

@@ -20,7 +20,14 @@ export function chooseTransform(accept: string | undefined): Transform {
     const transform = transformOf(clause);
     if (transform) return transform;
   }
-  throw notAcceptable('only the following media types are accepted: application/json');
+  const isOther = accept
+    .split(',')
+    .every((clause) => !JSON_TYPES.includes(clause.split(';')[0]?.trim() ?? ''));
+  throw notAcceptable(
+    isOther
+      ? '406: Not Acceptable\n\nAvailable representations: application/json'
+      : 'only the following media types are accepted: application/json',
+  );
 }
 
 function transformOf(clause: string): Transform | undefined {

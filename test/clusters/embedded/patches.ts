@@ -69,56 +69,79 @@ function mergeLists(
 interface Operation {
   readonly op: string;
   readonly path: string;
+  /** Where `move` and `copy` take the value. */
+  readonly from?: string;
   readonly value?: unknown;
 }
 
 /**
- * RFC 6902 without `move` and `copy`.
- * @throws ApiError 422 when a test fails or a path does not exist, 400 for another operation
+ * RFC 6902. As the real server's library, it also replaces what is not there.
+ * @throws ApiError 422 when a test fails, a path does not exist, or the operation is none
  */
 export function jsonPatch(target: unknown, operations: unknown): unknown {
-  if (!Array.isArray(operations)) throw badRequest('a JSON patch is a list of operations');
+  if (!Array.isArray(operations)) {
+    throw badRequest(
+      'error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp',
+    );
+  }
   const document = structuredClone(target);
   for (const operation of operations as Operation[]) applyOperation(document, operation);
   return document;
 }
 
-function applyOperation(document: unknown, { op, path, value }: Operation): void {
+/** A field: what it is in, and its name there. */
+type Place = readonly [parent: JsonObject | unknown[], key: string];
+
+function applyOperation(document: unknown, { op, path, from = '', value }: Operation): void {
+  switch (op) {
+    case 'add':
+      add(...placeOf(document, path), value);
+      break;
+    case 'replace':
+      remove(...placeOf(document, path));
+      add(...placeOf(document, path), value);
+      break;
+    case 'remove':
+      existing(...placeOf(document, path));
+      remove(...placeOf(document, path));
+      break;
+    case 'move':
+    case 'copy': {
+      const moved = structuredClone(existing(...placeOf(document, from)));
+      if (op === 'move') remove(...placeOf(document, from));
+      add(...placeOf(document, path), moved);
+      break;
+    }
+    case 'test':
+      if (!isDeepStrictEqual(child(...placeOf(document, path)), value)) throw unprocessable();
+      break;
+    default:
+      throw unprocessable();
+  }
+}
+
+function placeOf(document: unknown, path: string): Place {
   const keys = path
     .split('/')
     .slice(1)
     .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
-  const last = keys.pop() as string;
-  const parent = keys.reduce((node, key) => child(node, key), document) as JsonObject | unknown[];
-  if (op === 'replace' || op === 'remove') child(parent, last, op, path);
-  switch (op) {
-    case 'add':
-      add(parent, last, value);
-      break;
-    case 'replace':
-      remove(parent, last);
-      add(parent, last, value);
-      break;
-    case 'remove':
-      remove(parent, last);
-      break;
-    case 'test':
-      if (!isDeepStrictEqual(child(parent, last), value)) throw unprocessable(`testing path ${path} failed`);
-      break;
-    default:
-      throw badRequest(`the embedded cluster does not support the JSON patch operation ${op}`);
-  }
+  const last = keys.pop();
+  const parent = keys.reduce((node, key) => child(node, key), document);
+  if (last === undefined || typeof parent !== 'object' || parent === null) throw unprocessable();
+  return [parent as JsonObject | unknown[], last];
 }
 
-function child(node: unknown, key: string, op?: string, path?: string): unknown {
-  const value = Array.isArray(node) ? node[Number(key)] : (node as JsonObject | undefined)?.[key];
-  if (op !== undefined && value === undefined)
-    throw unprocessable(`${op} operation does not apply: ${path} is missing`);
+function child(node: unknown, key: string): unknown {
+  return Array.isArray(node) ? node[Number(key)] : (node as JsonObject | undefined)?.[key];
+}
+
+function existing(parent: JsonObject | unknown[], key: string): unknown {
+  const value = child(parent, key);
+  if (value === undefined) throw unprocessable();
   return value;
 }
 
-function add(parent: JsonObject | unknown[] | undefined, key: string, value: unknown): void {
-  if (parent === undefined) throw unprocessable('add operation does not apply: the parent is missing');
+function add(parent: JsonObject | unknown[], key: string, value: unknown): void {
   if (Array.isArray(parent)) parent.splice(key === '-' ? parent.length : Number(key), 0, value);
   else parent[key] = value;
 }
@@ -128,10 +151,7 @@ function remove(parent: JsonObject | unknown[], key: string): void {
   else delete parent[key];
 }
 
-function unprocessable(message: string) {
-  return failure(
-    422,
-    'Invalid',
-    `the server rejected our request due to an error in our request: ${message}`,
-  );
+/** The real server does not tell what is wrong with a patch. */
+function unprocessable() {
+  return failure(422, 'Invalid', 'the server rejected our request due to an error in our request', {});
 }

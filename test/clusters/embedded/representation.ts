@@ -1,7 +1,7 @@
 /** How stored objects look on the wire: whole, metadata only, or as rows of a table. */
 import type { StoredObject } from '../kubernetes-object.ts';
 import type { Transform } from './media-types.ts';
-import { apiVersionOf, type Resource } from './resources.ts';
+import { apiVersionOf, internalGroup, type Resource } from './resources.ts';
 import { notAcceptable } from './status.ts';
 import { tableOf } from './tables.ts';
 
@@ -16,8 +16,8 @@ export interface Representation {
   one(object: StoredObject): object;
   /** @throws ApiError 406 when the client asked for a single object */
   list(items: readonly StoredObject[], metadata: ListMetadata): object;
-  /** An object that carries nothing but a resourceVersion. */
-  bookmark(revision: number): object;
+  /** An object that carries nothing but a resourceVersion, and the annotation that ends the initial events. */
+  bookmark(revision: number, endsInitialEvents?: boolean): object;
 }
 
 /** `now` is the time that ages are counted to, in milliseconds since 1970. */
@@ -48,7 +48,7 @@ function whole(resource: Resource): Representation {
       // As the real server: the list says once what its items are.
       items: items.map(({ kind: _kind, apiVersion: _apiVersion, ...item }) => item),
     }),
-    bookmark: (revision) => ({ kind: resource.kind, apiVersion, metadata: bookmarkMetadata(revision) }),
+    bookmark: (...what) => ({ kind: resource.kind, apiVersion, metadata: bookmarkMetadata(...what) }),
   };
 }
 
@@ -58,7 +58,7 @@ function metadataOnly(resource: Resource, transform: Transform): Representation 
     one(object) {
       if (transform !== 'PartialObjectMetadata') {
         throw notAcceptable(
-          `you requested ${transform}, but the requested object is not a list (${resource.kind})`,
+          `you requested ${transform}, but the requested object is not a list (*${internalGroup(resource)}.${resource.kind})`,
         );
       }
       return { ...kind, metadata: object.metadata };
@@ -66,7 +66,7 @@ function metadataOnly(resource: Resource, transform: Transform): Representation 
     list(items, metadata) {
       if (transform !== 'PartialObjectMetadataList') {
         throw notAcceptable(
-          `you requested ${transform}, but the requested object is a list (${resource.kind}List)`,
+          `you requested ${transform}, but the requested object is a list (*${internalGroup(resource)}.${resource.kind}List)`,
         );
       }
       return {
@@ -77,7 +77,7 @@ function metadataOnly(resource: Resource, transform: Transform): Representation 
         items: items.length === 0 ? null : items.map((object) => ({ ...kind, metadata: object.metadata })),
       };
     },
-    bookmark: (revision) => ({ ...kind, metadata: bookmarkMetadata(revision) }),
+    bookmark: (...what) => ({ ...kind, metadata: bookmarkMetadata(...what) }),
   };
 }
 
@@ -91,7 +91,9 @@ function table(resource: Resource, includeObject: string | null, now: () => numb
   };
 }
 
-/** Seen on the real server: Go writes the zero time as null. */
-function bookmarkMetadata(revision: number) {
-  return { resourceVersion: String(revision), creationTimestamp: null };
+function bookmarkMetadata(revision: number, endsInitialEvents = false) {
+  return {
+    resourceVersion: String(revision),
+    ...(endsInitialEvents && { annotations: { 'k8s.io/initial-events-end': 'true' } }),
+  };
 }

@@ -39,8 +39,8 @@ export function verbOf(method: string, target: ResourceTarget, query: URLSearchP
   const isCollection = target.name === '';
   switch (method) {
     case 'GET':
-      if (/^(1|true)$/.test(query.get('watch') ?? '')) return 'watch';
-      return isCollection ? 'list' : 'get';
+      if (!isCollection) return 'get';
+      return /^(1|true)$/.test(query.get('watch') ?? '') ? 'watch' : 'list';
     case 'POST':
       return 'create';
     case 'PUT':

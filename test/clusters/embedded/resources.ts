@@ -8,6 +8,8 @@ export interface Resource {
   readonly kind: string;
   readonly namespaced: boolean;
   readonly shortNames: readonly string[];
+  /** A deletion answers with the object, not with a Status. */
+  readonly returnsDeleted?: boolean;
   /** PUT of the object leaves `status` alone, and `/status` leaves the rest alone. */
   readonly hasStatus: boolean;
   /** Fields, besides name and namespace, that a field selector may name. */
@@ -45,11 +47,19 @@ export const RESOURCES: readonly Resource[] = [
       plural: 'pods',
       kind: 'Pod',
       shortNames: ['po'],
+      returnsDeleted: true,
       hasStatus: true,
       selectableFields: ['status.phase', 'spec.nodeName', 'spec.serviceAccountName'],
     },
-    { plural: 'services', kind: 'Service', shortNames: ['svc'], hasStatus: true, names: 'label' },
-    { plural: 'serviceaccounts', kind: 'ServiceAccount', shortNames: ['sa'] },
+    {
+      plural: 'services',
+      kind: 'Service',
+      shortNames: ['svc'],
+      hasStatus: true,
+      returnsDeleted: true,
+      names: 'label',
+    },
+    { plural: 'serviceaccounts', kind: 'ServiceAccount', shortNames: ['sa'], returnsDeleted: true },
     {
       plural: 'events',
       kind: 'Event',
@@ -93,6 +103,11 @@ export const RESOURCES: readonly Resource[] = [
 /** Unique among the resources; the store and the watches know a resource by it. */
 export function keyOf(resource: Pick<Resource, 'group' | 'plural'>): string {
   return `${resource.group}/${resource.plural}`;
+}
+
+/** The group as Go's types are named in messages: `core.Secret`. */
+export function internalGroup({ group }: Pick<Resource, 'group'>): string {
+  return group === '' ? 'core' : (group.split('.')[0] as string);
 }
 
 export function apiVersionOf({ group, version }: Pick<Resource, 'group' | 'version'>): string {

@@ -1,9 +1,10 @@
 /** Requests that store nothing: who has this token, who am I, may this user do that, a service account's token. */
+import { randomUUID } from 'node:crypto';
 import type { User } from '../cluster.ts';
-import type { JsonObject } from '../kubernetes-object.ts';
+import type { JsonObject, StoredObject } from '../kubernetes-object.ts';
 import { timestamp } from './clock.ts';
 import type { ResourceTarget } from './request-info.ts';
-import { notFound } from './status.ts';
+import { badRequest, conflict, invalid, notFound } from './status.ts';
 import type { Store } from './store.ts';
 import { type Authorize, serviceAccount, type UserInfo, type Users } from './users.ts';
 
@@ -23,7 +24,10 @@ const AUTHENTICATION: Readonly<Record<string, Answerer>> = {
   SelfSubjectReview: (_spec, user) => ({ userInfo: user }),
 };
 const AUTHORIZATION: Readonly<Record<string, Answerer>> = {
-  SubjectAccessReview: (spec, _user, { authorize }) => reviewAccess(spec, subjectOf(spec), authorize),
+  SubjectAccessReview(spec, _user, { authorize }) {
+    checkSubject(spec);
+    return reviewAccess(spec, subjectOf(spec), authorize);
+  },
   SelfSubjectAccessReview: (spec, user, { authorize }) => reviewAccess(spec, user, authorize),
 };
 
@@ -52,14 +56,25 @@ export function answerReview(
   if (!review) return undefined;
   const { kind, apiVersion, answer } = review;
   const status = answer((body.spec ?? {}) as JsonObject, user, dependencies);
-  return { kind, apiVersion, metadata: { creationTimestamp: null }, ...body, status };
+  return { kind, apiVersion, metadata: {}, ...body, status };
 }
 
-function reviewToken({ token = '' }: { token?: string }, users: Users): JsonObject {
+/** What this API server takes tokens for. */
+const AUDIENCES = ['https://kubernetes.default.svc.cluster.local'];
+
+interface TokenSpec {
+  readonly token?: string;
+  readonly audiences?: readonly string[];
+}
+
+/** As Go leaves out what is false, a refusal does not say `authenticated`. */
+function reviewToken({ token = '', audiences = AUDIENCES }: TokenSpec, users: Users): JsonObject {
+  if (token === '') throw badRequest('token is required for TokenReview in authentication');
   const user = users.find(token);
-  return user
-    ? { authenticated: true, user }
-    : { authenticated: false, user: {}, error: 'invalid bearer token' };
+  const meant = AUDIENCES.filter((audience) => audiences.includes(audience));
+  return user && meant.length > 0
+    ? { authenticated: true, user, audiences: meant }
+    : { user: {}, error: 'invalid bearer token' };
 }
 
 interface AccessSpec {
@@ -81,6 +96,12 @@ function subjectOf({ user = '', uid, groups = [], extra }: AccessSpec): UserInfo
   return { username: user, ...(uid !== undefined && { uid }), groups, ...(extra && { extra }) };
 }
 
+function checkSubject({ user = '', groups = [] }: AccessSpec): void {
+  if (user !== '' || groups.length > 0) return;
+  const problem = 'Invalid value: "": at least one of user or group must be specified';
+  throw invalid('', 'authorization.k8s.io', '', 'spec.user', problem);
+}
+
 function reviewAccess({ resourceAttributes }: AccessSpec, user: UserInfo, authorize: Authorize): JsonObject {
   const {
     verb = '',
@@ -90,15 +111,26 @@ function reviewAccess({ resourceAttributes }: AccessSpec, user: UserInfo, author
     namespace = '',
     name = '',
   } = resourceAttributes ?? {};
+  if (!resourceAttributes) {
+    const problem =
+      'Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified';
+    throw invalid('', 'authorization.k8s.io', '', 'spec', problem);
+  }
   const full = subresource ? `${resource}/${subresource}` : resource;
   const allowed = authorize({ user, verb, group, resource: full, namespace, name });
-  return { allowed, reason: allowed ? 'allowed by the embedded cluster' : '' };
+  return allowed ? { allowed, reason: 'allowed by the embedded cluster' } : { allowed };
 }
 
 interface TokenRequestSpec {
   /** Older clients write null for the default. */
   readonly expirationSeconds?: number | null;
-  readonly boundObjectRef?: { readonly kind?: string; readonly name?: string; readonly uid?: string };
+  readonly boundObjectRef?: ObjectReference | null;
+}
+
+interface ObjectReference {
+  readonly kind?: string;
+  readonly name?: string;
+  readonly uid?: string;
 }
 
 /**
@@ -114,21 +146,45 @@ export function requestToken(
   const { resource, namespace, name } = target;
   const account = store.get('/serviceaccounts', namespace, name);
   if (!account) throw notFound(resource, name);
-  const { boundObjectRef, expirationSeconds } = (body.spec ?? {}) as TokenRequestSpec;
-  const user = { ...serviceAccount(namespace, name), uid: account.metadata.uid };
-  const expires = now() + (expirationSeconds ?? 3_600) * 1_000;
-  const issue = (holder: User, isValid: () => boolean) => {
-    const token = users.boundToken(holder, () => now() < expires && isValid());
-    return { ...body, status: { expirationTimestamp: timestamp(expires), token } };
+  const { boundObjectRef = null, ...given } = (body.spec ?? {}) as TokenRequestSpec;
+  const expirationSeconds = given.expirationSeconds ?? 3_600;
+  if (expirationSeconds < 600) {
+    const problem = `Invalid value: ${expirationSeconds}: may not specify a duration less than 10 minutes`;
+    throw invalid('TokenRequest', 'authentication.k8s.io', '', 'spec.expirationSeconds', problem);
+  }
+  const pod = boundObjectRef?.kind === 'Pod' ? findPod(store, namespace, boundObjectRef) : undefined;
+  const user: User = {
+    ...serviceAccount(namespace, name),
+    uid: account.metadata.uid,
+    extra: {
+      'authentication.kubernetes.io/credential-id': [`JTI=${randomUUID()}`],
+      ...(pod && {
+        'authentication.kubernetes.io/pod-name': [pod.metadata.name],
+        'authentication.kubernetes.io/pod-uid': [pod.metadata.uid],
+      }),
+    },
   };
-  if (boundObjectRef?.kind !== 'Pod') return issue(user, () => true);
+  const expires = now() + expirationSeconds * 1_000;
+  const isThere = (resource: string, object: StoredObject) =>
+    store.get(resource, namespace, object.metadata.name)?.metadata.uid === object.metadata.uid;
+  const token = users.boundToken(
+    user,
+    () => now() < expires && isThere('/serviceaccounts', account) && (!pod || isThere('/pods', pod)),
+  );
+  return {
+    kind: 'TokenRequest',
+    apiVersion: 'authentication.k8s.io/v1',
+    metadata: { name, namespace, creationTimestamp: timestamp(now()) },
+    spec: { audiences: AUDIENCES, expirationSeconds, boundObjectRef },
+    status: { token, expirationTimestamp: timestamp(expires) },
+  };
+}
 
-  const findPod = () => store.get('/pods', namespace, boundObjectRef.name ?? '');
-  const pod = findPod();
-  if (!pod) throw notFound({ plural: 'pods', group: '' }, boundObjectRef.name ?? '');
-  const extra = {
-    'authentication.kubernetes.io/pod-name': [pod.metadata.name],
-    'authentication.kubernetes.io/pod-uid': [pod.metadata.uid],
-  };
-  return issue({ ...user, extra }, () => findPod()?.metadata.uid === pod.metadata.uid);
+function findPod(store: Store, namespace: string, { name, uid }: ObjectReference): StoredObject {
+  if (!name) throw badRequest('Name parameter required.');
+  const pod = store.get('/pods', namespace, name);
+  if (!pod) throw notFound({ plural: 'pods', group: '' }, name);
+  if ((uid ?? pod.metadata.uid) === pod.metadata.uid) return pod;
+  const why = `the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`;
+  throw conflict({ plural: 'Pod', group: '' }, name, why);
 }

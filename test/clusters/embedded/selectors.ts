@@ -38,7 +38,8 @@ function parseRequirement(text: string): Predicate<Labels> {
   }
   const existence = EXISTENCE.exec(text)?.groups;
   if (existence) return presence(existence.key as string, existence.absent === '');
-  throw badRequest(`unable to parse requirement: ${text}`);
+  const found = text.split(/\s+/).at(1) ?? '';
+  throw badRequest(`unable to parse requirement: found '${found}', expected: in, notin, =, ==, !=, gt, lt`);
 }
 
 /** `notin` also matches objects that lack the label. */

@@ -4,14 +4,15 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { KeyPair } from '../../../src/tls/issue.ts';
 import type { Api } from './api.ts';
+import { unrecognized } from './decoding.ts';
 import type { FaultRules } from './faults.ts';
 import { decodeProtobuf } from './protobuf.ts';
 import { createReply, type Reply } from './reply.ts';
 import { parseTarget, patternOf, verbOf } from './request-info.ts';
 import type { Resource } from './resources.ts';
-import { ApiError, badRequest, internalError, tooLarge, unsupportedMediaType } from './status.ts';
+import { ApiError, internalError, tooLarge, unsupportedMediaType } from './status.ts';
 import type { TrafficRecorder } from './traffic.ts';
-import type { UserInfo, Users } from './users.ts';
+import { ANONYMOUS, type UserInfo, type Users } from './users.ts';
 
 export interface ServerDependencies {
   readonly certificate: KeyPair;
@@ -37,7 +38,7 @@ export interface ApiServer {
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 
 /** What the real API server shows to anybody, so that load balancers can look. */
-const PUBLIC_PATHS = ['/healthz', '/livez', '/readyz', '/version'];
+const PROBES = /^\/(?:healthz|livez|readyz)$/;
 
 /** kubectl asks for this schema in protobuf; an empty document says "nothing to check against". */
 const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
@@ -78,8 +79,9 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
     const userAgent = incoming.headers['user-agent'] ?? '';
     traffic.connection(incoming.socket, userAgent);
     await faults.apply({ method, path, query, userAgent }, signal, reply.lose);
-    if (method === 'GET' && sendPlain(path, reply)) return;
-    const user = authenticate(incoming, path);
+    const isProbe = PROBES.test(path);
+    const user = isProbe ? ANONYMOUS : users.authenticate(incoming.headers.authorization);
+    if (method === 'GET' && (isProbe || user !== ANONYMOUS) && sendPlain(path, reply)) return;
     record(method, path, query, userAgent, user);
     const contentType = (incoming.headers['content-type'] ?? '').split(';')[0] as string;
     const result = await api({
@@ -90,20 +92,12 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
       contentType,
       userAgent,
       user,
-      body: parseBody(await readBody(incoming), contentType),
+      body: parseBody(await readBody(incoming), contentType, parseTarget(path, resources)?.resource),
       signal,
       warn: (text) => warnings.push(text),
       stream: reply.stream,
     });
     if (result) reply.json(result.code, result.body, warnings);
-  }
-
-  function authenticate(incoming: IncomingMessage, path: string): UserInfo {
-    const { authorization } = incoming.headers;
-    if (PUBLIC_PATHS.includes(path) && authorization === undefined) {
-      return { username: 'system:anonymous', groups: ['system:unauthenticated'] };
-    }
-    return users.authenticate(authorization);
   }
 
   function record(method: string, path: string, query: URLSearchParams, userAgent: string, user: UserInfo) {
@@ -156,7 +150,7 @@ function sendPlain(path: string, reply: Reply): boolean {
     reply.plain(404);
     return true;
   }
-  if (!/^\/(?:healthz|livez|readyz)$/.test(path)) return false;
+  if (!PROBES.test(path)) return false;
   reply.plain(200, 'text/plain; charset=utf-8', 'ok');
   return true;
 }
@@ -177,7 +171,7 @@ const JSON_BODY = /^(?:|application\/json|application\/[a-z-]+\+json|application
 const PROTOBUF_BODY = 'application/vnd.kubernetes.protobuf';
 
 /** Also of a patch said to be YAML: what Helm and kubectl send as such is JSON. */
-function parseBody(body: Buffer, contentType: string): unknown {
+function parseBody(body: Buffer, contentType: string, resource: Resource | undefined): unknown {
   if (body.length === 0) return undefined;
   const isProtobuf = contentType === PROTOBUF_BODY;
   if (!isProtobuf && !JSON_BODY.test(contentType))
@@ -185,8 +179,6 @@ function parseBody(body: Buffer, contentType: string): unknown {
   try {
     return isProtobuf ? decodeProtobuf(body) : JSON.parse(body.toString());
   } catch (error) {
-    throw badRequest(
-      `the body is not valid ${isProtobuf ? 'protobuf' : 'JSON'}: ${(error as Error).message}`,
-    );
+    throw unrecognized(resource ?? { kind: '' }, (error as Error).message);
   }
 }

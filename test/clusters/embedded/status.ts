@@ -4,12 +4,18 @@
  * @see https://github.com/kubernetes/apimachinery/blob/master/pkg/api/errors/errors.go
  */
 
+export interface Cause {
+  reason?: string;
+  message?: string;
+  field?: string;
+}
+
 export interface StatusDetails {
   name?: string;
   group?: string;
   kind?: string;
   uid?: string;
-  causes?: { reason?: string; message?: string; field?: string }[];
+  causes?: Cause[];
   retryAfterSeconds?: number;
 }
 
@@ -40,6 +46,7 @@ export interface Subject {
   readonly group: string;
 }
 
+/** `reason` is empty for what the real server passes on without a thought, such as a number that is none. */
 export function failure(code: number, reason: string, message: string, details?: StatusDetails): ApiError {
   return new ApiError({
     kind: 'Status',
@@ -47,7 +54,7 @@ export function failure(code: number, reason: string, message: string, details?:
     metadata: {},
     status: 'Failure',
     message,
-    reason,
+    ...(reason !== '' && { reason }),
     ...(details && { details }),
     code,
   });
@@ -59,7 +66,11 @@ export function qualified({ plural, group }: Subject): string {
 }
 
 export function detailsOf(subject: Subject, name: string): StatusDetails {
-  return { name, ...(subject.group !== '' && { group: subject.group }), kind: subject.plural };
+  return {
+    ...(name !== '' && { name }),
+    ...(subject.group !== '' && { group: subject.group }),
+    kind: subject.plural,
+  };
 }
 
 export const badRequest = (message: string) => failure(400, 'BadRequest', message);
@@ -88,8 +99,13 @@ export const methodNotAllowed = (method: string, path: string) =>
 
 export const notAcceptable = (message: string) => failure(406, 'NotAcceptable', message);
 
-export const alreadyExists = (subject: Subject, name: string) =>
-  failure(409, 'AlreadyExists', `${qualified(subject)} "${name}" already exists`, detailsOf(subject, name));
+export const alreadyExists = (subject: Subject, name: string, isBeingDeleted = false) =>
+  failure(
+    409,
+    'AlreadyExists',
+    `${isBeingDeleted ? 'object is being deleted: ' : ''}${qualified(subject)} "${name}" already exists`,
+    detailsOf(subject, name),
+  );
 
 export const conflict = (subject: Subject, name: string, why: string) =>
   failure(
@@ -98,6 +114,25 @@ export const conflict = (subject: Subject, name: string, why: string) =>
     `Operation cannot be fulfilled on ${qualified(subject)} "${name}": ${why}`,
     detailsOf(subject, name),
   );
+
+/** Of a server-side apply that is not forced. */
+export function applyConflict(conflicts: readonly { readonly with: string; readonly field: string }[]) {
+  const by = Map.groupBy(conflicts, (conflict) => conflict.with);
+  const parts = [...by].map(([manager, fields]) =>
+    fields.length === 1
+      ? `conflict with ${manager}: ${fields[0]?.field}`
+      : `conflicts with ${manager}:${fields.map(({ field }) => `\n- ${field}`).join('')}`,
+  );
+  const count = conflicts.length === 1 ? '1 conflict' : `${conflicts.length} conflicts`;
+  const text = parts.join(parts.length === 1 ? '' : '\n');
+  return failure(409, 'Conflict', `Apply failed with ${count}: ${text}`, {
+    causes: conflicts.map((conflict) => ({
+      reason: 'FieldManagerConflict',
+      message: `conflict with ${conflict.with}`,
+      field: conflict.field,
+    })),
+  });
+}
 
 export const expired = (message: string) => failure(410, 'Expired', message);
 
@@ -111,14 +146,29 @@ export const unsupportedMediaType = (accepted: readonly string[]) =>
     `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
   );
 
-/** `problem` is a field, a colon, and what is wrong with it. */
+/** What the real server says before it looks at a patch. */
+export const unsupportedPatch = () => failure(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {});
+
+/** `problem` is what is wrong with the field, in words that begin as those of the API do. */
 export const invalid = (kind: string, group: string, name: string, field: string, problem: string) =>
   failure(422, 'Invalid', `${kind}${group && `.${group}`} "${name}" is invalid: ${field}: ${problem}`, {
-    name,
+    ...(name !== '' && { name }),
     ...(group !== '' && { group }),
-    kind,
-    causes: [{ message: problem, field }],
+    ...(kind !== '' && { kind }),
+    causes: [{ reason: reasonOf(problem), message: problem, field }],
   });
+
+const PROBLEMS = {
+  'Required value': 'FieldValueRequired',
+  Forbidden: 'FieldValueForbidden',
+  'Too long': 'FieldValueTooLong',
+  'Unsupported value': 'FieldValueNotSupported',
+} as const;
+
+function reasonOf(problem: string): string {
+  const known = Object.entries(PROBLEMS).find(([words]) => problem.startsWith(words));
+  return known?.[1] ?? 'FieldValueInvalid';
+}
 
 export const internalError = (message: string) =>
   failure(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ message }] });

@@ -27,6 +27,13 @@ export interface Store {
   get(resource: string, namespace: string, name: string): StoredObject | undefined;
   /** In the order of their keys; starting behind `after`, a key that `keyIn` made. */
   list(resource: string, namespace?: string, after?: string): Iterable<StoredObject>;
+  /** As `list`, but the state right after a revision; undefined when that is forgotten. */
+  listAt(
+    revision: number,
+    resource: string,
+    namespace?: string,
+    after?: string,
+  ): Iterable<StoredObject> | undefined;
   /** Keys must be free. Returns the object with its new resourceVersion. */
   insert(resource: string, object: StoredObject): StoredObject;
   /** The key must be taken. */
@@ -108,11 +115,35 @@ export function createStore(): Store {
     }
   }
 
+  function since(from: number) {
+    if (from < compacted) return undefined;
+    return log.slice(lowerBoundBy(log, (change) => change.revision > from));
+  }
+
+  function listAt(at: number, resource: string, namespace?: string, after?: string) {
+    if (at === revision) return list(resource, namespace, after);
+    const changes = since(at)?.filter((change) => change.resource === resource);
+    if (!changes) return undefined;
+    const then = new Map(shelf(resource).objects);
+    for (const { verb, object, previous } of changes.reverse()) {
+      const key = keyIn(object.metadata.namespace, object.metadata.name);
+      if (verb === 'ADDED') then.delete(key);
+      else then.set(key, previous as StoredObject);
+    }
+    const prefix = namespace === undefined ? '' : `${namespace}/`;
+    const isAsked = (key: string) => key.startsWith(prefix) && (after === undefined || key > after);
+    return [...then.keys()]
+      .filter(isAsked)
+      .sort((left, right) => (left < right ? -1 : 1))
+      .map((key) => then.get(key) as StoredObject);
+  }
+
   return {
     revision: () => revision,
     compacted: () => compacted,
     get: (resource, namespace, name) => shelf(resource).objects.get(keyIn(namespace, name)),
     list,
+    listAt,
     insert(resource, object) {
       const { objects, keys } = shelf(resource);
       const key = keyIn(object.metadata.namespace, object.metadata.name);
@@ -140,10 +171,7 @@ export function createStore(): Store {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    since(from) {
-      if (from < compacted) return undefined;
-      return log.slice(lowerBoundBy(log, (change) => change.revision > from));
-    },
+    since,
     compact: () => {
       compacted = revision;
       log = [];

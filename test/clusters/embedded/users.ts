@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { User } from '../cluster.ts';
 import type { Verb } from './request-info.ts';
-import { forbidden, type Subject, unauthorized } from './status.ts';
+import { failure, forbidden, type Subject, unauthorized } from './status.ts';
 
 /** A user as admission reviews and token reviews show it. */
 export interface UserInfo {
@@ -33,9 +33,14 @@ export interface Users {
   boundToken(user: User, isValid: () => boolean): string;
   /** Undefined when nobody has this token, or not any more. */
   find(token: string): UserInfo | undefined;
-  /** @throws ApiError 401 */
+  /** Who brings no token is anonymous. @throws ApiError 401 for a token that is not known */
   authenticate(authorization: string | undefined): UserInfo;
 }
+
+export const ANONYMOUS: UserInfo = {
+  username: 'system:anonymous',
+  groups: ['system:unauthenticated'],
+};
 
 export function createUsers(): Users {
   const secret = randomUUID();
@@ -66,7 +71,9 @@ export function createUsers(): Users {
     boundToken,
     find,
     authenticate(authorization) {
-      const user = find(/^bearer (.+)$/i.exec(authorization ?? '')?.[1] ?? '');
+      const token = /^bearer (.+)$/i.exec(authorization ?? '')?.[1];
+      if (token === undefined) return ANONYMOUS;
+      const user = find(token);
       if (!user) throw unauthorized();
       return user;
     },
@@ -89,6 +96,12 @@ export function serviceAccount(namespace: string, name: string): User {
     username: `system:serviceaccount:${namespace}:${name}`,
     groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`],
   };
+}
+
+/** The same for a path that is no resource. */
+export function pathDenied(method: string, path: string, { username }: UserInfo) {
+  const message = `forbidden: User "${username}" cannot ${method.toLowerCase()} path "${path}"`;
+  return failure(403, 'Forbidden', message, {});
 }
 
 /** In the words of the real RBAC authorizer. */

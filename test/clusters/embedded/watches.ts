@@ -6,7 +6,7 @@
 import type { StoredObject } from '../kubernetes-object.ts';
 import type { Representation } from './representation.ts';
 import type { Predicate } from './selectors.ts';
-import { expired, failure, type Status } from './status.ts';
+import { expired, invalid, type Status } from './status.ts';
 import type { Change, Store } from './store.ts';
 
 export interface WatchRequest {
@@ -14,7 +14,7 @@ export interface WatchRequest {
   readonly resource: string;
   readonly matches: Predicate<StoredObject>;
   readonly representation: Representation;
-  /** Undefined: from now, with an ADDED for every object that is there. */
+  /** Undefined: from now, with an ADDED for every object that is there, and a bookmark behind them. */
   readonly from: number | undefined;
   readonly timeoutSeconds: number;
   readonly bookmarks: boolean;
@@ -52,7 +52,10 @@ export function createWatches(store: Store, bookmarkSeconds: number): Watches {
       const event = change.resource === request.resource && eventOf(change, request.matches);
       if (event && !silent) send(event.type, request.representation.one(event.object));
     };
-    if (request.from === undefined) sendCurrentState(request, send);
+    if (request.from === undefined) {
+      sendCurrentState(request, send);
+      if (request.bookmarks) send('BOOKMARK', request.representation.bookmark(store.revision(), true));
+    }
     for (const change of backlog) deliver(change);
     const bookmark = () => {
       if (!silent) send('BOOKMARK', request.representation.bookmark(store.revision()));
@@ -110,12 +113,15 @@ function eventOf(
   return { type: 'DELETED', object: { ...previous, metadata } };
 }
 
-/** As a server without the WatchList feature answers, so that clients list and watch instead. */
-export function refuseInitialEvents() {
-  return failure(
-    422,
-    'Invalid',
-    'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled',
-    { group: 'meta.k8s.io', kind: 'ListOptions' },
-  );
+/**
+ * Whether a watch begins with the current state: when it asks for that, and when it names no version.
+ * @throws ApiError 422
+ */
+export function readInitialEvents(query: URLSearchParams): boolean {
+  const asked = query.get('sendInitialEvents');
+  if (asked !== null && query.get('resourceVersionMatch') !== 'NotOlderThan') {
+    const problem = 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
+    throw invalid('ListOptions', 'meta.k8s.io', '', 'resourceVersionMatch', problem);
+  }
+  return asked === null ? /^0?$/.test(query.get('resourceVersion') ?? '') : asked === 'true';
 }

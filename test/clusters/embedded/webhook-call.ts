@@ -59,8 +59,10 @@ export function createWebhookCaller(resolveService: ResolveService): WebhookCall
       outgoing.on('response', resolve).on('error', reject);
     });
     const answer = await text(response);
-    if (response.statusCode === 200) return answer;
-    throw new Error(`the webhook answered HTTP ${response.statusCode}: ${answer.slice(0, 200)}`);
+    const code = response.statusCode as number;
+    if (code < 200 || code > 299) throw new NoAnswer(refusalOf(code, answer));
+    if (answer === '') throw new NoAnswer(`0-length response with status code: ${code}`);
+    return answer;
   }
 
   function targetOf({ clientConfig: { service } }: Webhook, url: URL) {
@@ -78,6 +80,7 @@ export function createWebhookCaller(resolveService: ResolveService): WebhookCall
       try {
         return await send(webhook, body, AbortSignal.any([signal, deadline]));
       } catch (error) {
+        if (error instanceof NoAnswer) throw error;
         throw new Error(
           `Post "${urlOf(webhook)}": ${reasonOf(error as NodeJS.ErrnoException, deadline, signal)}`,
         );
@@ -87,6 +90,16 @@ export function createWebhookCaller(resolveService: ResolveService): WebhookCall
       for (const agent of agents.values()) agent.destroy();
     },
   };
+}
+
+/** The webhook was reached, and what it sent is no answer. */
+class NoAnswer extends Error {}
+
+/** As client-go tells it. */
+function refusalOf(code: number, body: string): string {
+  return code >= 500
+    ? `an error on the server ("${body.slice(0, 2_048)}") has prevented the request from succeeding`
+    : `the server responded with the status code ${code} but did not return more information`;
 }
 
 function urlOf({ clientConfig: { url, service }, timeoutSeconds }: Webhook): URL {
@@ -99,11 +112,19 @@ function urlOf({ clientConfig: { url, service }, timeoutSeconds }: Webhook): URL
   return result;
 }
 
+const UNKNOWN_AUTHORITY =
+  /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|CERT_SIGNATURE_FAILURE|(?:DEPTH_ZERO_)?SELF_SIGNED_CERT(?:_IN_CHAIN)?)$/;
+
 /** Go's words for what went wrong, because users search for them. */
 function reasonOf(error: NodeJS.ErrnoException, deadline: AbortSignal, client: AbortSignal): string {
   if (client.aborted) return 'context canceled';
   if (deadline.aborted) return 'context deadline exceeded';
-  if (error.code === 'ECONNREFUSED') return `dial tcp: connect: connection refused (${error.message})`;
-  if (error.code === 'ECONNRESET') return `EOF (${error.message})`;
-  return error.message;
+  if (error.code === 'ECONNREFUSED') {
+    const { address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+    return `dial tcp ${address}:${port}: connect: connection refused`;
+  }
+  if (error.code === 'ECONNRESET') return 'EOF';
+  const untrusted = 'tls: failed to verify certificate: x509:';
+  if (UNKNOWN_AUTHORITY.test(error.code ?? '')) return `${untrusted} certificate signed by unknown authority`;
+  return error.code === 'ERR_TLS_CERT_ALTNAME_INVALID' ? `${untrusted} ${error.message}` : error.message;
 }

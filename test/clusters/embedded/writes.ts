@@ -3,7 +3,7 @@
  * ask the webhooks, store. Storage is last, so two racing creates both pass admission and one of them then
  * meets AlreadyExists.
  */
-import type { StoredObject } from '../kubernetes-object.ts';
+import type { KubernetesObject, StoredObject } from '../kubernetes-object.ts';
 import type { Admission } from './admission.ts';
 import { timestamp } from './clock.ts';
 import {
@@ -28,8 +28,9 @@ import type { WriteRequest } from './write-request.ts';
 export type Change = (current: StoredObject) => unknown;
 
 export interface Writes {
-  create(request: WriteRequest, body: unknown, operation?: Stamp['operation']): Promise<StoredObject>;
-  update(request: WriteRequest, change: Change, operation?: Stamp['operation']): Promise<StoredObject>;
+  /** `applied` is what a server-side apply says; without it, this is any other write. */
+  create(request: WriteRequest, body: unknown, applied?: KubernetesObject): Promise<StoredObject>;
+  update(request: WriteRequest, change: Change, applied?: KubernetesObject): Promise<StoredObject>;
   /** The state before; `gone` is false while finalizers keep the object. */
   remove(
     request: WriteRequest,
@@ -90,32 +91,31 @@ export function createWrites(store: Store, admission: Admission, now: () => numb
     throw forbidden(resource, name, why, [cause]);
   }
 
-  function stampOf(operation: Stamp['operation']): Stamp {
-    return { operation, time: timestamp(now()) };
+  function stampOf(applied: KubernetesObject | undefined): Stamp {
+    return { applied, time: timestamp(now()) };
   }
 
-  async function create(request: WriteRequest, body: unknown, operation: Stamp['operation'] = 'Update') {
+  async function create(request: WriteRequest, body: unknown, applied?: KubernetesObject) {
     const given = decode(request, body);
-    const object = created(request, given, stampOf(operation));
+    const object = created(request, given, stampOf(applied));
     checkNamespace(request, object.metadata.name);
     validate(request.resource, object);
     await admit(request, 'CREATE', object, null);
     const { namespace = '', name } = object.metadata;
     const key = keyOf(request.resource);
-    if (store.get(key, namespace, name)) throw alreadyExists(request.resource, name);
+    const there = store.get(key, namespace, name);
+    if (there) throw alreadyExists(request.resource, name, there.metadata.deletionTimestamp !== undefined);
     return request.dryRun ? withoutVersion(object) : store.insert(key, object);
   }
 
-  async function update(request: WriteRequest, change: Change, operation: Stamp['operation'] = 'Update') {
+  async function update(request: WriteRequest, change: Change, applied?: KubernetesObject) {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const before = current(request);
       const given = decode(request, change(before));
       checkIdentity(request, given, before);
-      const next = updated(request, given, before, stampOf(operation));
+      const next = updated(request, given, before, stampOf(applied));
       validate(request.resource, next, before);
-      // Seen: the old object of an update has lost its managedFields by then.
-      const { managedFields: _managedFields, ...metadata } = before.metadata;
-      await admit(request, 'UPDATE', next, { ...before, metadata: metadata as StoredObject['metadata'] });
+      await admit(request, 'UPDATE', next, before);
       if (current(request) === before) return stored(request, before, next);
     }
     throw conflict(request.resource, request.name, MODIFIED);
@@ -147,10 +147,10 @@ export function createWrites(store: Store, admission: Admission, now: () => numb
   function removed(request: WriteRequest, before: StoredObject) {
     const key = keyOf(request.resource);
     const isKept = request.resource.kind === 'Namespace' || (before.metadata.finalizers ?? []).length > 0;
-    if (request.dryRun) return { object: before, gone: !isKept };
-    if (!isKept) return { object: store.remove(key, before), gone: true };
+    if (!isKept) return { object: request.dryRun ? before : store.remove(key, before), gone: true };
     if (before.metadata.deletionTimestamp !== undefined) return { object: before, gone: false };
-    return { object: store.replace(key, terminating(request, before, timestamp(now()))), gone: false };
+    const next = terminating(request, before, timestamp(now()));
+    return { object: request.dryRun ? next : store.replace(key, next), gone: false };
   }
 
   return { create, update, remove };
@@ -170,6 +170,7 @@ function terminating(
   object: StoredObject,
   deletionTimestamp: string,
 ): StoredObject {
-  const marked = { ...object, metadata: { ...object.metadata, deletionTimestamp } };
-  return resource.kind === 'Namespace' ? { ...marked, status: { phase: 'Terminating' } } : marked;
+  const metadata = { ...object.metadata, deletionTimestamp };
+  if (resource.kind === 'Namespace') return { ...object, metadata, status: { phase: 'Terminating' } };
+  return { ...object, metadata: { ...metadata, deletionGracePeriodSeconds: 0 } };
 }

@@ -5,8 +5,8 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import type { Test } from 'tap';
-import { issueAuthority, issueServingCertificate } from '../../../src/tls/issue.ts';
-import type { JsonObject, KubernetesObject } from '../kubernetes-object.ts';
+import { issueAuthority, issueServingCertificate } from '../../src/tls/issue.ts';
+import type { JsonObject, KubernetesObject } from './kubernetes-object.ts';
 
 export interface ReviewRequest {
   readonly uid: string;
@@ -94,7 +94,10 @@ export async function startFakeWebhook(
 
 export const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
 
-/** A configuration with one webhook, which is called for writes of Secrets unless `more` says otherwise. */
+/**
+ * A configuration with one webhook, which is called for writes of Secrets unless `more` says otherwise. The webhook is
+ * named `webhook.gate.test`: an API server wants three parts.
+ */
 export function configurationOf(webhook: FakeWebhook, more: JsonObject = {}, name = 'gate.test'): JsonObject {
   return {
     apiVersion: 'admissionregistration.k8s.io/v1',
@@ -102,7 +105,7 @@ export function configurationOf(webhook: FakeWebhook, more: JsonObject = {}, nam
     metadata: { name },
     webhooks: [
       {
-        name,
+        name: `webhook.${name}`,
         admissionReviewVersions: ['v1'],
         sideEffects: 'None',
         clientConfig: { url: webhook.url, caBundle: webhook.caBundle },
