@@ -18,8 +18,13 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   '/secrets': [text('Type', 'type'), count('Data', 'data')],
   '/configmaps': [count('Data', 'data')],
   '/namespaces': [text('Status', 'status', 'phase')],
-  '/pods': [text('Status', 'status', 'phase')],
+  '/pods': [
+    { name: 'Ready', cell: podReady },
+    text('Status', 'status', 'phase'),
+    { name: 'Restarts', cell: () => '0' },
+  ],
   '/events': [
+    { name: 'Last Seen', cell: lastSeen },
     text('Type', 'type'),
     text('Reason', 'reason'),
     {
@@ -35,6 +40,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
       name: 'Completions',
       cell: (job) => `${at(job, 'status', 'succeeded') ?? 0}/${at(job, 'spec', 'completions') ?? 1}`,
     },
+    { name: 'Duration', cell: jobDuration },
   ],
 };
 
@@ -47,7 +53,9 @@ export function tableOf(
   now: number,
 ): object {
   const own = (resource.columns ?? []).map(({ name, path }) => text(name, ...path.split('.')));
-  const columns = [NAME, ...(COLUMNS[keyOf(resource)] ?? own), AGE];
+  const middle = COLUMNS[keyOf(resource)] ?? own;
+  // An event is told by what happened, and its name by nobody.
+  const columns = keyOf(resource) === '/events' ? middle : [NAME, ...middle, AGE];
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
@@ -82,6 +90,27 @@ function count(name: string, field: string): Column {
 
 function at(object: StoredObject, ...path: string[]): unknown {
   return path.reduce<unknown>((value, key) => (isJsonObject(value) ? value[key] : undefined), object);
+}
+
+function podReady(pod: StoredObject): string {
+  const [containers, statuses] = [at(pod, 'spec', 'containers'), at(pod, 'status', 'containerStatuses')];
+  const isReady = (status: unknown) => isJsonObject(status) && status.ready === true;
+  return `${listOf(statuses).filter(isReady).length}/${listOf(containers).length}`;
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function lastSeen(event: StoredObject, now: number): string {
+  const time = event.lastTimestamp ?? event.eventTime ?? event.firstTimestamp;
+  return typeof time === 'string' ? humanDuration(now - Date.parse(time)) : '<unknown>';
+}
+
+function jobDuration(job: StoredObject, now: number): string {
+  const [start, end] = [at(job, 'status', 'startTime'), at(job, 'status', 'completionTime')];
+  if (typeof start !== 'string') return '';
+  return humanDuration((typeof end === 'string' ? Date.parse(end) : now) - Date.parse(start));
 }
 
 function jobStatus(job: StoredObject): string {
