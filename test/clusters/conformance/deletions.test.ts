@@ -25,7 +25,8 @@ t.test('preconditions: another uid or version keeps the object', async (t) => {
       await fails(t, admin.request('DELETE', `${SECRETS}/one`, body), {
         code: 409,
         reason: 'Conflict',
-        message: /^Operation cannot be fulfilled on Secret "one": the .* in the precondition \(.*\) does not match/,
+        message:
+          /^Operation cannot be fulfilled on Secret "one": the .* in the precondition \(.*\) does not match/,
       });
     }
   }

@@ -37,6 +37,11 @@ export interface Started {
 export async function startCluster(t: Test): Promise<Started> {
   const cluster = await startAnyCluster(t, { authorize: ({ user }) => user.username !== MALLORY.username });
   const admin = await cluster.client(ALICE);
+  // What she may do was stored a moment ago; the API server learns of it a moment later.
+  await eventually(
+    () => admin.request('GET', '/api/v1/namespaces'),
+    ({ code }) => code === 200,
+  );
   await admin.createNamespace('prod');
   return { cluster, admin };
 }

@@ -60,7 +60,8 @@ t.test('names', async (t) => {
   const generated = await admin.create(SECRETS, { metadata: { generateName: 'job-' } });
   t.match(generated.metadata.name, /^job-[a-z0-9]{5}$/);
   const long = 'a'.repeat(254);
-  const subdomain = /^a lowercase RFC 1123 subdomain must consist of .* \(e\.g\. 'example\.com', regex used for/;
+  const subdomain =
+    /^a lowercase RFC 1123 subdomain must consist of .* \(e\.g\. 'example\.com', regex used for/;
   for (const [path, name, problem] of [
     [SECRETS, 'Upper', subdomain],
     [SECRETS, 'under_score', subdomain],
@@ -256,9 +257,27 @@ t.test('refusals', async (t) => {
       'RequestEntityTooLarge',
       /limit is 3145728/,
     ],
-    ['a body that is no JSON', post('{'), 400, 'BadRequest', /^the object provided is unrecognized \(must be of type Sec/],
-    ['no body', post(undefined), 400, 'BadRequest', /^the object provided is unrecognized \(must be of type Secret\)/],
-    ['a body that is no object', post('[]'), 400, 'BadRequest', /^the object provided is unrecognized \(must be of type S/],
+    [
+      'a body that is no JSON',
+      post('{'),
+      400,
+      'BadRequest',
+      /^the object provided is unrecognized \(must be of type Sec/,
+    ],
+    [
+      'no body',
+      post(undefined),
+      400,
+      'BadRequest',
+      /^the object provided is unrecognized \(must be of type Secret\)/,
+    ],
+    [
+      'a body that is no object',
+      post('[]'),
+      400,
+      'BadRequest',
+      /^the object provided is unrecognized \(must be of type S/,
+    ],
     [
       'metadata that is no object',
       post({ metadata: 'x' }),

@@ -98,5 +98,6 @@ async function isAccepted(admin: ApiClient, token: string): Promise<boolean> {
   const { body } = await admin.request('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
     spec: { token },
   });
-  return (body.status as { authenticated: boolean }).authenticated;
+  // What is false is left out.
+  return (body.status as { authenticated?: boolean }).authenticated === true;
 }

@@ -57,7 +57,10 @@ export function created(request: WriteRequest, given: KubernetesObject, stamp: S
   if (given.metadata.resourceVersion) {
     throw failure(500, '', 'resourceVersion should not be set on objects to be created');
   }
-  const object = withMetadata(request, given, {
+  const { status: _status, ...rest } = given;
+  // A status is written as such, and only for kinds that have one.
+  const accepted = resource.hasStatus ? (rest as KubernetesObject) : given;
+  const object = withMetadata(request, accepted, {
     name: nameOf(request, given.metadata),
     ...(resource.namespaced && { namespace }),
     uid: randomUUID(),

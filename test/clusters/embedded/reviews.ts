@@ -6,7 +6,7 @@ import { timestamp } from './clock.ts';
 import type { ResourceTarget } from './request-info.ts';
 import { badRequest, conflict, invalid, notFound } from './status.ts';
 import type { Store } from './store.ts';
-import { type Authorize, serviceAccount, type UserInfo, type Users } from './users.ts';
+import { type Authorize, accessDenied, serviceAccount, type UserInfo, type Users } from './users.ts';
 
 export interface ReviewDependencies {
   readonly users: Users;
@@ -55,8 +55,18 @@ export function answerReview(
   const review = REVIEWS.get(path);
   if (!review) return undefined;
   const { kind, apiVersion, answer } = review;
+  checkMayAsk(kind, apiVersion, user, dependencies.authorize);
   const status = answer((body.spec ?? {}) as JsonObject, user, dependencies);
   return { kind, apiVersion, metadata: {}, ...body, status };
+}
+
+/** Everybody may ask about themselves. */
+function checkMayAsk(kind: string, apiVersion: string, user: UserInfo, authorize: Authorize): void {
+  if (kind.startsWith('Self')) return;
+  const [group = ''] = apiVersion.split('/');
+  const plural = `${kind.toLowerCase()}s`;
+  const access = { user, verb: 'create', group, resource: plural, namespace: '', name: '' } as const;
+  if (!authorize(access)) throw accessDenied({ plural, group }, access);
 }
 
 /** What this API server takes tokens for. */
