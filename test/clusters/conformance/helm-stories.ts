@@ -1,9 +1,9 @@
-/** What Helm must be able to do on the embedded cluster. One test file for each version runs it. */
+/** What Helm does on any cluster. */
 import t, { type Test } from 'tap';
 import type { HelmVersion } from '../../tools/binaries.ts';
 import type { RunResult } from '../../tools/run.ts';
 import type { JsonObject } from '../kubernetes-object.ts';
-import { ALICE, CHART, startCluster, toolsFor } from './fixture.ts';
+import { CHART, eventually, startCluster, toolsFor } from './fixture.ts';
 
 export function tellHelmStories(version: HelmVersion): void {
   for (const driver of ['secret', 'configmap'] as const) {
@@ -14,14 +14,18 @@ export function tellHelmStories(version: HelmVersion): void {
 }
 
 async function life(t: Test, version: HelmVersion, driver: 'secret' | 'configmap'): Promise<void> {
-  const logged: string[] = [];
-  const { cluster, admin } = await startCluster(t, { log: (message) => logged.push(message) });
+  const { cluster, admin } = await startCluster(t);
   const { helm, startHelm } = await toolsFor(cluster, version, driver);
   const records = `/api/v1/namespaces/prod/${driver}s`;
   const message = async () => {
     const { data } = await admin.get('/api/v1/namespaces/prod/configmaps/api');
     return (data as JsonObject).message;
   };
+  const hookRuns = () =>
+    eventually(
+      () => admin.request('GET', '/apis/batch/v1/namespaces/prod/jobs/api-pre'),
+      ({ code, body }) => code === 200 && !('succeeded' in ((body.status ?? {}) as JsonObject)),
+    );
   const statuses = async () => {
     const found = await admin.list(`${records}?labelSelector=owner%3Dhelm,name%3Dapi`);
     return found.map(({ metadata }) => `${metadata.labels?.version}:${metadata.labels?.status}`);
@@ -51,9 +55,8 @@ async function life(t: Test, version: HelmVersion, driver: 'secret' | 'configmap
   t.equal(await message(), 'hello');
 
   await t.test('an upgrade stays in flight until its hook has ended', async (t) => {
-    const job = cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
     const upgrade = startHelm('upgrade', 'api', CHART, '--set', 'hook.pre=true,message=fifth');
-    await job;
+    await hookRuns();
     t.equal((await statuses()).at(-1), '5:pending-upgrade');
     await admin.completeJob('prod', 'api-pre', 'Complete');
     succeeds(t, 'upgrade', await upgrade.done);
@@ -61,9 +64,8 @@ async function life(t: Test, version: HelmVersion, driver: 'secret' | 'configmap
   });
 
   await t.test('an upgrade fails when its hook does', async (t) => {
-    const job = cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
     const upgrade = startHelm('upgrade', 'api', CHART, '--set', 'hook.pre=true,message=sixth');
-    await job;
+    await hookRuns();
     await admin.completeJob('prod', 'api-pre', 'Failed');
     t.match(await upgrade.done, { code: 1, stderr: /hooks? failed/ });
     t.equal(await message(), 'fifth');
@@ -87,9 +89,6 @@ async function life(t: Test, version: HelmVersion, driver: 'secret' | 'configmap
   succeeds(t, 'uninstall', await helm('uninstall', 'api'));
   t.same(await statuses(), []);
   await t.rejects(message(), /404/);
-
-  t.ok(cluster.traffic.countRequests(({ user }) => user === ALICE.username) > 0);
-  t.same(logged, [], 'Helm asked for nothing that is not supported');
 }
 
 function succeeds(t: Test, command: string, { code, stdout, stderr }: RunResult): void {
