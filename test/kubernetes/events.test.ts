@@ -31,6 +31,10 @@ t.test('an Event is about one object, and of this moment', async (t) => {
         firstTimestamp: '2026-11-22T18:03:23Z',
         lastTimestamp: '2026-11-22T18:03:23Z',
         count: 1,
+        // What newer clients write in their place.
+        eventTime: null,
+        reportingComponent: '',
+        reportingInstance: '',
       });
     }
   }
