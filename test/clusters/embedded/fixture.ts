@@ -1,14 +1,6 @@
-/** What the tests of the embedded cluster share: a cluster that ends with the test, and programs that talk to it. */
+/** What the tests of the embedded cluster share: a cluster that ends with the test. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';
-import { type HelmBinary, type HelmVersion, helmBinary } from '../../tools/binaries.ts';
-import {
-  helmEnvironment,
-  type RunningProgram,
-  type RunOptions,
-  type RunResult,
-  start,
-} from '../../tools/run.ts';
 import type { ApiClient, ApiResponse } from '../client.ts';
 import type { User } from '../cluster.ts';
 import type { JsonObject } from '../kubernetes-object.ts';
@@ -31,33 +23,6 @@ export async function startCluster(
   const admin = await cluster.client();
   await admin.createNamespace('prod');
   return { cluster, admin };
-}
-
-export interface Tools {
-  helm(...args: string[]): Promise<RunResult>;
-  startHelm(...args: string[]): RunningProgram;
-  kubectl(...args: string[]): Promise<RunResult>;
-  startKubectl(args: readonly string[], options?: RunOptions): RunningProgram;
-}
-
-/** Helm and kubectl of one version as alice, in the namespace `prod`. */
-export async function toolsFor(
-  cluster: EmbeddedCluster,
-  version: HelmVersion,
-  driver: 'secret' | 'configmap' = 'secret',
-): Promise<Tools> {
-  const binary: HelmBinary = await helmBinary(version);
-  const kubeconfig = await cluster.kubeconfig({ user: ALICE, namespace: 'prod' });
-  const env = helmEnvironment({ folder: cluster.folder, kubeconfig, driver });
-  const startHelm = (...args: string[]) => start(binary.helm, args, { env });
-  const startKubectl = (args: readonly string[], options?: RunOptions) =>
-    start(binary.kubectl, args, { env, ...options });
-  return {
-    startHelm,
-    helm: (...args) => startHelm(...args).done,
-    startKubectl,
-    kubectl: (...args) => startKubectl(args).done,
-  };
 }
 
 export function secret(name: string, more: JsonObject = {}): JsonObject {
