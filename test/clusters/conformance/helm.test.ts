@@ -5,7 +5,9 @@ import type { RunResult } from '../../tools/run.ts';
 import type { JsonObject } from '../kubernetes-object.ts';
 import { CHART, eventually, startCluster, toolsFor } from './fixture.ts';
 
-export function tellHelmStories(version: HelmVersion): void {
+const VERSIONS: readonly HelmVersion[] = ['3.9.4', '3.17.3', '4.1.4'];
+
+for (const version of VERSIONS) {
   for (const driver of ['secret', 'configmap'] as const) {
     t.test(`the life of a release in Helm ${version}, kept as ${driver}s`, (test) =>
       life(test, version, driver),

@@ -1,3 +1,0 @@
-import { tellHelmStories } from './helm-stories.ts';
-
-tellHelmStories('3.9.4');
