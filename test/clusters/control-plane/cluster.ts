@@ -87,6 +87,7 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Contro
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
     subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: GROUP }],
   });
+  while (!(await mayDoEverything(admin, GROUP)));
 
   return {
     url: started.url,
@@ -107,6 +108,16 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Contro
       await ended(child);
     },
   };
+}
+
+/** An API server hears of a new binding some milliseconds after it has stored it. */
+async function mayDoEverything(admin: ApiClient, group: string): Promise<boolean> {
+  const review = await admin.create('/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SubjectAccessReview',
+    spec: { groups: [group], resourceAttributes: { group: '*', resource: '*', verb: '*' } },
+  });
+  return (review as unknown as { status: { allowed: boolean } }).status.allowed;
 }
 
 type Child = ReturnType<typeof spawn> & { stdin: NodeJS.WritableStream; stdout: Readable; stderr: Readable };
