@@ -64,11 +64,12 @@ function labelled(labels: object): object {
 }
 
 t.test('a DELETE shows what is to be deleted', async (t) => {
-  t.match(reviewOf(fixture('helm4.1.4-uninstall-delete-none')), {
+  const deletion = fixture('helm4.1.4-uninstall-delete-none');
+  t.match(reviewOf(deletion), {
     operation: 'DELETE',
     name: /^sh\.helm\.release\.v1\./,
     labels: { owner: 'helm' },
-    objectUid: '264115a8-96ee-416c-ae80-cb25ef848f4f',
+    objectUid: deletion.request.oldObject?.metadata.uid,
     type: 'helm.sh/release.v1',
     annotations: {},
   });

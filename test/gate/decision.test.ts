@@ -49,19 +49,23 @@ t.test('every review that a real API server sent for a real Helm command', async
       `${name} is ${pendingCreate ? 'a deploy' : 'let pass by rule 1'}`,
     );
   }
-  t.ok(fixtureNames.length >= 37, 'there are fixtures');
+  t.ok(fixtureNames.length >= 41, 'there are fixtures');
 });
 
 t.test('a deploy is what its review says', async (t) => {
-  t.match(deployOf(fixture('helm4.1.4-upgrade-create-pending-upgrade')), {
+  const upgrade = fixture('helm4.1.4-upgrade-create-pending-upgrade');
+  const { extra } = upgrade.request.userInfo;
+  const [podUid] = extra?.['authentication.kubernetes.io/pod-uid'] ?? [];
+  t.ok(podUid, 'the token lives in a pod');
+  t.match(deployOf(upgrade), {
     release: { driver: 'secrets', namespace: 'prod', name: 'api-35' },
     revision: 2,
     status: 'pending-upgrade',
-    uid: '3e97dead-63b1-4a04-83fb-aebf37a44497',
+    uid: upgrade.request.object?.metadata.uid,
     dryRun: false,
     client: {
       user: 'system:serviceaccount:ci:runner',
-      pod: { namespace: 'ci', name: 'runner-7f9c', uid: 'f4ffbedd-ee62-43d8-b895-2779dfc91621' },
+      pod: { namespace: 'ci', name: 'runner-7f9c', uid: podUid },
     },
   });
   t.match(deployOf(fixture('helm4.1.4-configmap-install-create-pending-install')), {

@@ -53,7 +53,7 @@ t.test('the two values change in what Helm itself stored, and nothing else', asy
   const pending = fixtureNames.filter((name) =>
     isPending(fixture(name).request.object?.metadata.labels.status),
   );
-  t.equal(pending.length, 11, 'Helm 3.9, 3.17 and 4.1; install, upgrade and rollback; both drivers');
+  t.equal(pending.length, 12, 'Helm 3.9, 3.17 and 4.1; install, upgrade and rollback; both drivers');
   for (const name of pending) {
     const { resource, object } = fixture(name).request;
     const driver = resource.resource as Driver;
