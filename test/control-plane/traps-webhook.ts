@@ -28,6 +28,8 @@ export interface Ask {
   readonly protocol: string;
   /** The same for all that came over one connection. */
   readonly connection: number;
+  /** `performance.now()` when it came. */
+  readonly at: number;
 }
 
 export interface Answer {
@@ -118,7 +120,7 @@ export async function probe(admin: ApiClient, query = ''): Promise<void> {
 function askOf(
   { url, socket }: Http2ServerRequest,
   body: string,
-  { request }: { request: Omit<Ask, 'extra'> & { userInfo: { extra?: Ask['extra'] } } },
+  { request }: { request: Ask & { userInfo: { extra?: Ask['extra'] } } },
 ): Ask {
   const { uid, operation, namespace, name, dryRun, object, userInfo } = request;
   return {
@@ -133,6 +135,7 @@ function askOf(
     query: url.split('?')[1] ?? '',
     protocol: String((socket as TLSSocket).alpnProtocol),
     connection: socket.remotePort as number,
+    at: performance.now(),
   };
 }
 

@@ -8,7 +8,7 @@ import type { ApiClient } from '../clusters/client.ts';
 import type { ControlPlane } from '../clusters/control-plane/cluster.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { emptyControlPlane } from '../clusters/start.ts';
-import { type Writes, watchWrites } from '../clusters/writes.ts';
+import { type Write, type Writes, watchWrites } from '../clusters/writes.ts';
 import type { HelmDriver } from '../e2e/world.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, type RunningProgram, type RunResult, start } from '../tools/run.ts';
@@ -107,13 +107,7 @@ export async function trapsWorld(t: Test): Promise<World> {
         return result;
       },
       async until(hook, command) {
-        const job = writes.next(
-          ({ verb, object: { kind, metadata } }) =>
-            verb === 'ADDED' &&
-            kind === 'Job' &&
-            metadata.namespace === namespace &&
-            metadata.name === `api-${hook}`,
-        );
+        const job = writes.next(isJob(namespace, hook));
         const running = self.start(command);
         await job;
         return running;
@@ -162,4 +156,10 @@ function toldOf({ operation, name, object }: Ask): string {
   const number = /\d+$/.exec(name)?.[0];
   const status = object?.metadata.labels?.status;
   return `${operation} ${number}${status === undefined ? '' : ` ${status}`}`;
+}
+
+/** The Job of a hook of `api`, as it comes. */
+export function isJob(namespace: string, hook: string): (write: Write) => boolean {
+  return ({ verb, object: { kind, metadata } }) =>
+    verb === 'ADDED' && kind === 'Job' && metadata.namespace === namespace && metadata.name === `api-${hook}`;
 }

@@ -4,10 +4,12 @@
  */
 import t from 'tap';
 import { trapsOfPending } from './traps-of-pending.ts';
+import { trapsOfWrites } from './traps-of-writes.ts';
 import { trapsWorld } from './traps-world.ts';
 
 // Most of the time is spent waiting for Helm and for seconds that must pass.
 t.jobs = 8;
 
 const w = await trapsWorld(t);
-trapsOfPending(t, w);
+if (!process.env.ONLY) trapsOfPending(t, w);
+trapsOfWrites(t, w);
