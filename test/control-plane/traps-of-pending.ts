@@ -99,7 +99,7 @@ export function trapsOfPending(t: Test, w: World): void {
     'trap 1 (not in the design): test writes back the record that it read at its start, so a test beside an upgrade that ends makes the deployed revision pending again — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, works, until, endHook, helm, history }) => {
+      w.each(ENDS, async ({ version, works, until, endHook, helm, history }) => {
         await works('install api CHART');
         const upgrade = await until('pre', 'upgrade api CHART --set hook.pre=true,hook.test=true');
         const test = await until('test', 'test api');
@@ -187,7 +187,7 @@ export function trapsOfPending(t: Test, w: World): void {
     'trap 5 (seen): rollback --history-max 2 deletes the pending record before it creates its own — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, works, dies, asked, history }) => {
+      w.each(ENDS, async ({ version, works, dies, asked, history }) => {
         await works('install api CHART');
         await dies('upgrade api CHART');
         asked();

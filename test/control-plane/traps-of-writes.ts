@@ -29,7 +29,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 9 (seen): Helm puts whole records, whatever was written meanwhile: an annotation is gone with the start of the next hook — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, namespace, works, until, endHook, record }) => {
+      w.each(ENDS, async ({ version, namespace, works, until, endHook, record }) => {
         await works('install api CHART');
         const upgrade = await until('pre', 'upgrade api CHART --set hook.pre=true,hook.post=true');
         await w.admin.patch(pathOf(await record(2)), { metadata: { annotations: { team: 'red' } } });
@@ -60,7 +60,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 9 (seen): a webhook that denies that PUT is logged as “failed to update”, and Helm ends with 1 — proved; by then it has superseded the deployed revision',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, namespace, works, helm, history }) => {
+      w.each(ENDS, async ({ version, namespace, works, helm, history }) => {
         await works('install api CHART');
         w.webhook.rule(namespace, ({ name, operation, object }) =>
           operation === 'UPDATE' && name.endsWith('.v2') && object?.metadata.labels?.status === 'deployed'
@@ -95,7 +95,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 10 (read): the pending check reads the status inside the record, the search for what is deployed reads the label — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, works, dies, helm, record }) => {
+      w.each(ENDS, async ({ version, works, dies, helm, record }) => {
         await works('install api CHART');
         await dies('upgrade api CHART');
         await writeStatus(w.admin, await record(2), { label: 'failed' });
@@ -145,7 +145,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 13 (read): Helm writes a record when it creates it, at the start of each hook, and at the end; never at the end of a hook that went well — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async (person) => {
+      w.each(ENDS, async (person) => {
         const { version, works, asked } = person;
         person.hooks = 'Complete';
         await works('install api CHART');
@@ -169,7 +169,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 13 (read): Helm writes nothing while it waits for resources — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, namespace, works, helm, asked }) => {
+      w.each(ENDS, async ({ version, namespace, works, helm, asked }) => {
         await works('install api CHART');
         asked();
         const result = await helm('upgrade api CHART --set deployment=true --wait --timeout 4s');
@@ -184,7 +184,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 13 (read): --timeout is for each hook and not for all of it, and is not stored — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, namespace, works, until, endHook, record }) => {
+      w.each(ENDS, async ({ version, namespace, works, until, endHook, record }) => {
         await works('install api CHART');
         const begunAt = performance.now();
         const upgrade = await until(
@@ -207,7 +207,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 15 (read): a rollback whose hook fails ends by itself and leaves its revision pending-rollback — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version }) => {
+      w.each(ENDS, async ({ version }) => {
         for (const hook of ['pre', 'post']) {
           const someone = await w.person(version);
           someone.hooks = 'Complete';
@@ -228,7 +228,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 15 (read): --atomic first writes failed, and then creates a rollback of its own — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, works, until, endHook, asked }) => {
+      w.each(ENDS, async ({ version, works, until, endHook, asked }) => {
         await works('install api CHART');
         asked();
         const upgrade = await until('pre', `upgrade api CHART --set hook.pre=true ${ATOMIC}`);
@@ -271,7 +271,7 @@ export function trapsOfWrites(t: Test, w: World): void {
     'trap 16 (read): after a lone v1 was marked failed, upgrade and upgrade --install work and install says in use; after it was deleted, install and upgrade --install work and upgrade does not — proved',
     { buffered: true },
     (t) =>
-      w.each(ALL, async ({ version, dies, works, helm, record }) => {
+      w.each(ENDS, async ({ version, dies, works, helm, record }) => {
         await dies('install api CHART');
         await writeStatus(w.admin, await record(1), { inside: 'failed', label: 'failed' });
         const failed = await record(1);

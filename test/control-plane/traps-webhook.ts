@@ -1,5 +1,7 @@
 /** A webhook for the traps: it notes what an API server asks about Helm's records, and answers as a test tells it. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
@@ -24,7 +26,7 @@ export interface Ask {
   /** Of the body. */
   readonly bytes: number;
   readonly query: string;
-  /** As it was negotiated: `h2` or `http/1.1`. */
+  /** `HTTP/1.1`, `HTTP/2.0` */
   readonly protocol: string;
   /** The same for all that came over one connection. */
   readonly connection: number;
@@ -56,42 +58,42 @@ export interface Webhook {
 
 export interface WebhookOptions {
   readonly name: string;
-  /** What the server offers, best first. */
-  readonly protocols: readonly ('h2' | 'http/1.1')[];
+  /** Whether the server offers HTTP/2 beside HTTP/1.1. */
+  readonly http2?: boolean;
+  /** Whether it is asked about the namespace of its own name only, where `probe` is. Default: about all. */
+  readonly alone?: boolean;
   readonly timeoutSeconds?: number;
 }
 
 /** Ends with the test. Resolves when the API server asks it. */
 export async function startWebhook(t: Test, admin: ApiClient, options: WebhookOptions): Promise<Webhook> {
-  const { name, protocols, timeoutSeconds = 15 } = options;
+  const { name, http2 = false } = options;
   const asks: Ask[] = [];
   const rules = new Map<string, Rule>();
   const events = createEvents<Ask>();
 
-  async function answer(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+  async function answer(
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+  ): Promise<void> {
     const body = await text(request);
     const review = JSON.parse(body);
     const ask = askOf(request, body, review);
     asks.push(ask);
     events.publish(ask);
     const verdict = (await rules.get(ask.namespace)?.(ask)) ?? { allowed: true };
-    response.writeHead(200, { 'content-type': 'application/json' });
+    response.setHeader('content-type', 'application/json');
     response.end(
       JSON.stringify({ ...review, request: undefined, response: { uid: review.request.uid, ...verdict } }),
     );
   }
 
-  const server = createSecureServer(
-    {
-      cert: serving.pair.certificate,
-      key: serving.pair.privateKey,
-      allowHTTP1: true,
-      ALPNProtocols: [...protocols],
-    },
-    answer,
-  );
+  const { certificate: cert, privateKey: key } = serving.pair;
+  const server = http2
+    ? createSecureServer({ cert, key, allowHTTP1: true }, answer)
+    : createServer({ cert, key }, answer);
   const sockets = new Set<TLSSocket>();
-  server.on('secureConnection', (socket) => sockets.add(socket));
+  server.on('secureConnection', (socket: TLSSocket) => sockets.add(socket));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(async () => {
     await admin.remove(`${GATE_WEBHOOKS_PATH}/${name}`);
@@ -99,10 +101,10 @@ export async function startWebhook(t: Test, admin: ApiClient, options: WebhookOp
     for (const socket of sockets) socket.destroy();
   });
   const { port } = server.address() as AddressInfo;
-  await admin.create(GATE_WEBHOOKS_PATH, configuration(name, port, timeoutSeconds));
-  await admin.createNamespace('probes');
+  await admin.create(GATE_WEBHOOKS_PATH, configuration(port, options));
+  await admin.createNamespace(name);
   // It takes some milliseconds to hear of a configuration.
-  while (asks.length === 0) await probe(admin);
+  while (asks.length === 0) await probe(admin, name);
   return {
     asks: (namespace) => asks.filter((ask) => ask.namespace === namespace),
     next: events.next,
@@ -111,14 +113,14 @@ export async function startWebhook(t: Test, admin: ApiClient, options: WebhookOp
 }
 
 /** Has the webhook asked, and changes nothing. @param query more of it, such as `&timeout=3s` */
-export async function probe(admin: ApiClient, query = ''): Promise<void> {
-  await admin.request('POST', `/api/v1/namespaces/probes/secrets?dryRun=All${query}`, {
+export async function probe(admin: ApiClient, namespace: string, query = ''): Promise<void> {
+  await admin.request('POST', `/api/v1/namespaces/${namespace}/secrets?dryRun=All${query}`, {
     metadata: { name: 'probe', labels: { owner: 'helm' } },
   });
 }
 
 function askOf(
-  { url, socket }: Http2ServerRequest,
+  { url = '', httpVersion, socket }: IncomingMessage | Http2ServerRequest,
   body: string,
   { request }: { request: Ask & { userInfo: { extra?: Ask['extra'] } } },
 ): Ask {
@@ -133,13 +135,13 @@ function askOf(
     object,
     bytes: Buffer.byteLength(body),
     query: url.split('?')[1] ?? '',
-    protocol: String((socket as TLSSocket).alpnProtocol),
+    protocol: `HTTP/${httpVersion}`,
     connection: socket.remotePort as number,
     at: performance.now(),
   };
 }
 
-function configuration(name: string, port: number, timeoutSeconds: number) {
+function configuration(port: number, { name, alone = false, timeoutSeconds = 15 }: WebhookOptions) {
   return {
     metadata: { name },
     webhooks: [
@@ -157,6 +159,7 @@ function configuration(name: string, port: number, timeoutSeconds: number) {
             resources: ['secrets', 'configmaps'],
           },
         ],
+        ...(alone && { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': name } } }),
         objectSelector: { matchLabels: { owner: 'helm' } },
         admissionReviewVersions: ['v1'],
         failurePolicy: 'Fail',

@@ -20,7 +20,7 @@ export const ALL: readonly HelmVersion[] = ['3.8.0', '3.9.4', '3.17.3', '3.22.0'
 /** The oldest, and the newest of each line. */
 export const ENDS: readonly HelmVersion[] = ['3.8.0', '3.22.0', '4.3.1'];
 
-const CHART = fileURLToPath(new URL('../fixtures/charts/traps', import.meta.url));
+export const CHART = fileURLToPath(new URL('../fixtures/charts/traps', import.meta.url));
 
 /** What becomes of the Jobs of hooks and tests as soon as they are there. */
 type Hooks = 'run' | 'Complete' | 'Failed';
@@ -64,7 +64,7 @@ export interface Person {
 export async function trapsWorld(t: Test): Promise<World> {
   const cluster = await emptyControlPlane(t);
   const admin = await cluster.client();
-  const webhook = await startWebhook(t, admin, { name: 'traps', protocols: ['http/1.1'] });
+  const webhook = await startWebhook(t, admin, { name: 'traps' });
   const writes = await watchWrites(admin);
   const atWork = new Set<RunningProgram>();
   t.teardown(async () => {

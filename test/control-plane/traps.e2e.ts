@@ -3,6 +3,7 @@
  * design knows it, and whether it holds; a trap that does not is told as it is.
  */
 import t from 'tap';
+import { trapsOfApiServer } from './traps-of-api-server.ts';
 import { trapsOfPending } from './traps-of-pending.ts';
 import { trapsOfWrites } from './traps-of-writes.ts';
 import { trapsWorld } from './traps-world.ts';
@@ -11,5 +12,6 @@ import { trapsWorld } from './traps-world.ts';
 t.jobs = 8;
 
 const w = await trapsWorld(t);
-if (!process.env.ONLY) trapsOfPending(t, w);
+trapsOfPending(t, w);
 trapsOfWrites(t, w);
+trapsOfApiServer(t, w);
