@@ -94,6 +94,35 @@ export function trapsOfApiServer(t: Test, w: World): void {
   );
 
   t.test(
+    'trap 9 (not in the design): a PUT without resourceVersion that is overtaken while the webhook thinks is asked about again, beside the newer record — proved',
+    { buffered: true },
+    async (t) => {
+      const { namespace } = await w.person('4.3.1');
+      const secrets = `/api/v1/namespaces/${namespace}/secrets`;
+      const metadata = { name: 'one', labels: { owner: 'helm' } };
+      const put = (who: string) => w.admin.replace(`${secrets}/one`, { metadata, stringData: { who } });
+      await w.admin.create(secrets, { metadata });
+      const goOn = Promise.withResolvers<undefined>();
+      w.webhook.rule(namespace, ({ object }) => (writer(object) === 'slow' ? goOn.promise : undefined));
+      const asked = w.webhook.next((ask) => ask.namespace === namespace);
+      const slow = put('slow');
+      await asked;
+      await put('fast');
+      goOn.resolve(undefined);
+      await slow;
+      t.same(
+        w.webhook.asks(namespace).map(({ object, oldObject }) => [writer(oldObject), writer(object)]),
+        [
+          ['', ''],
+          ['', 'slow'],
+          ['', 'fast'],
+          ['fast', 'slow'],
+        ],
+      );
+    },
+  );
+
+  t.test(
     'trap 11 (unmarked): the release app.v2 is stored as sh.helm.release.v1.app.v2.v1, beside revision 2 of app — proved',
     { buffered: true },
     (t) =>
@@ -296,6 +325,11 @@ export function trapsOfApiServer(t: Test, w: World): void {
         t.same(await history(), ['1 deployed', '2 pending-upgrade'], version);
       }),
   );
+}
+
+function writer(object: StoredObject | null): string {
+  const { who = '' } = (object?.data ?? {}) as { who?: string };
+  return Buffer.from(who, 'base64').toString();
 }
 
 /** Whom the API server takes this client for. */

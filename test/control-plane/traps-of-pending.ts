@@ -15,6 +15,12 @@ const LATER: Answer = {
   status: { code: 429, message: 'later', details: { retryAfterSeconds: 2 } },
 };
 
+/** A line of `helm list`. */
+interface Shown {
+  readonly name: string;
+  readonly status: string;
+}
+
 export function trapsOfPending(t: Test, w: World): void {
   t.test('a dead upgrade', { buffered: true }, async (t) => {
     const people: Person[] = [];
@@ -34,6 +40,19 @@ export function trapsOfPending(t: Test, w: World): void {
           t.match(await helm('upgrade --install api CHART'), { code: 1, stderr: IN_PROGRESS }, version);
           t.same(asked(), [], `${version}: nothing was to be written`);
           t.same(await history(), ['1 deployed', '2 pending-upgrade']);
+        }),
+    );
+
+    await t.test(
+      '§1 (seen): list does not show a pending release — proved for Helm 3; refuted for Helm 4, which shows it as pending',
+      (t) =>
+        all(async ({ version, works }) => {
+          const shown: Shown[] = JSON.parse((await works('list --output json')).stdout);
+          t.same(
+            shown.map(({ name, status }) => `${name} ${status}`),
+            version.startsWith('3') ? [] : ['api pending-upgrade'],
+            version,
+          );
         }),
     );
 

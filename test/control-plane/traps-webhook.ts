@@ -23,6 +23,8 @@ export interface Ask {
   readonly extra: Readonly<Record<string, readonly string[]>>;
   /** Null when it is to be deleted. */
   readonly object: StoredObject | null;
+  /** Null when it is to be created. */
+  readonly oldObject: StoredObject | null;
   /** Of the body. */
   readonly bytes: number;
   readonly query: string;
@@ -65,6 +67,9 @@ export interface WebhookOptions {
   readonly timeoutSeconds?: number;
 }
 
+/** The API server keeps an idle connection for 90 s; whoever closes it sooner may do so under a call (trap 18, seen). */
+const KEPT_MS = 120_000;
+
 /** Ends with the test. Resolves when the API server asks it. */
 export async function startWebhook(t: Test, admin: ApiClient, options: WebhookOptions): Promise<Webhook> {
   const { name, http2 = false } = options;
@@ -91,7 +96,7 @@ export async function startWebhook(t: Test, admin: ApiClient, options: WebhookOp
   const { certificate: cert, privateKey: key } = serving.pair;
   const server = http2
     ? createSecureServer({ cert, key, allowHTTP1: true }, answer)
-    : createServer({ cert, key }, answer);
+    : createServer({ cert, key, keepAliveTimeout: KEPT_MS }, answer);
   const sockets = new Set<TLSSocket>();
   server.on('secureConnection', (socket: TLSSocket) => sockets.add(socket));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -124,7 +129,7 @@ function askOf(
   body: string,
   { request }: { request: Ask & { userInfo: { extra?: Ask['extra'] } } },
 ): Ask {
-  const { uid, operation, namespace, name, dryRun, object, userInfo } = request;
+  const { uid, operation, namespace, name, dryRun, object, oldObject, userInfo } = request;
   return {
     operation,
     namespace,
@@ -133,6 +138,7 @@ function askOf(
     uid,
     extra: userInfo.extra ?? {},
     object,
+    oldObject,
     bytes: Buffer.byteLength(body),
     query: url.split('?')[1] ?? '',
     protocol: `HTTP/${httpVersion}`,

@@ -118,9 +118,7 @@ export async function trapsWorld(t: Test): Promise<World> {
         await running.done;
       },
       endHook: (hook, outcome) => admin.completeJob(namespace, `api-${hook}`, outcome),
-      record: async (revision) => ({
-        ...(await admin.get(`${records}/sh.helm.release.v1.api.v${revision}`)),
-      }),
+      record: (revision) => admin.get(`${records}/sh.helm.release.v1.api.v${revision}`),
       history: async () =>
         (await admin.list(`${records}?labelSelector=owner%3Dhelm`)).map(stateOf).sort(byNumber),
       asked() {
@@ -152,10 +150,7 @@ function byNumber(one: string, other: string): number {
   return Number.parseInt(one, 10) - Number.parseInt(other, 10);
 }
 
-/**
- * An API server checks an update against what it has in memory, and when that was old by some milliseconds, once more,
- * so that a webhook may be asked twice about one PUT.
- */
+/** A webhook may be asked twice about one PUT: see trap 9. */
 function isSameWrite(one: Ask, other: Ask | undefined): boolean {
   const writeOf = ({ operation, name, object }: Ask) => JSON.stringify([operation, name, object?.data]);
   return other !== undefined && writeOf(one) === writeOf(other);
