@@ -13,15 +13,31 @@ export interface Doorway {
   readonly caCertificate: string;
   /** Whoever asks this waits until the promise resolves. Returns the function that ends it. */
   stop(whom: (request: IncomingMessage) => Promise<void> | undefined): () => void;
+  /** Whoever asks this is answered as by an API server in trouble. Returns the function that ends it. */
+  refuse(whom: (request: IncomingMessage) => boolean): () => void;
 }
+
+const TROUBLE = {
+  apiVersion: 'v1',
+  kind: 'Status',
+  status: 'Failure',
+  reason: 'InternalError',
+  message: 'the doorway refused this',
+  code: 500,
+};
 
 /** Ends with the test. @param to of the API server */
 export async function startDoorway(t: Test, to: { url: string; caCertificate: string }): Promise<Doorway> {
   const agent = new Agent({ keepAlive: true, ca: to.caCertificate });
   const rules = new Set<(request: IncomingMessage) => Promise<void> | undefined>();
+  const refusals = new Set<(request: IncomingMessage) => boolean>();
 
   async function pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const rule of rules) await rule(request);
+    if ([...refusals].some((isRefused) => isRefused(request))) {
+      response.writeHead(500, { 'content-type': 'application/json' }).end(JSON.stringify(TROUBLE));
+      return;
+    }
     const onward = httpsRequest(`${to.url}${request.url}`, {
       agent,
       method: request.method,
@@ -51,6 +67,10 @@ export async function startDoorway(t: Test, to: { url: string; caCertificate: st
     stop(rule) {
       rules.add(rule);
       return () => void rules.delete(rule);
+    },
+    refuse(whom) {
+      refusals.add(whom);
+      return () => void refusals.delete(whom);
     },
   };
 }
