@@ -30,6 +30,10 @@ export async function apply(admin: ApiClient, objects: readonly KubernetesObject
   }
 }
 
+export async function remove(admin: ApiClient, objects: readonly KubernetesObject[]): Promise<void> {
+  for (const object of objects) await admin.remove(`${collectionOf(object)}/${object.metadata.name}`);
+}
+
 function collectionOf({ apiVersion, kind, metadata: { namespace } }: KubernetesObject): string {
   const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   return `${group}${namespace === undefined ? '' : `/namespaces/${namespace}`}/${COLLECTIONS[kind]}`;
