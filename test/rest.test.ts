@@ -1,42 +1,16 @@
-/** The REST endpoints on the real parts: HTTPS, tokens, rights, records. Each answer is compared as a whole. */
+/**
+ * The REST endpoints where something goes wrong, or is to be counted: what only the embedded cluster can do. What
+ * people meet is in test/e2e/rest.test.ts.
+ */
 import { gunzipSync, gzipSync } from 'node:zlib';
-import t, { type Test } from 'tap';
-import type { Strategy } from '../src/gate/clearing.ts';
-import type { StoredObject } from './clusters/kubernetes-object.ts';
+import t from 'tap';
 import { freePort } from './support/free-port.ts';
 import { type Lockkeeper, startLockkeeper } from './support/lockkeeper.ts';
 import { record } from './support/records.ts';
 import { type Json, type RestAnswer, type RestClient, restClient } from './support/rest.ts';
 
-/** What each user may do with releaselocks in `prod`; by name, so that a row of the table can tell. */
-const RIGHTS: Readonly<Record<string, readonly string[]>> = {
-  nobody: [],
-  reader: ['get releaselocks', 'list releaselocks', 'watch releaselocks'],
-  clearer: ['delete releaselocks'],
-  forcer: ['delete releaselocks', 'delete releaselocks/force'],
-  'forcer-only': ['delete releaselocks/force'],
-};
-
-async function start(t: Test): Promise<Lockkeeper> {
-  return startLockkeeper(t, {
-    cluster: {
-      authorize: ({ user, verb, resource, group, namespace }) =>
-        group !== 'lockkeeper.dev' ||
-        (namespace === 'prod' && (RIGHTS[user.username] ?? []).includes(`${verb} ${resource}`)),
-    },
-  });
-}
-
 const LIVE_SECONDS = 60;
 const STALE_SECONDS = 3_600;
-
-/** When the tests began; the records are older than that. */
-const BEGAN = Date.now();
-
-/** As the API server stamps it. */
-function secondsAgo(seconds: number): string {
-  return new Date(BEGAN - seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
-}
 
 function release(status: string, more: object = {}): string {
   return gzipSync(
@@ -54,220 +28,22 @@ function store(
   payload = release(status),
 ): void {
   const stored = record(name, number, status, { payload });
-  Object.assign(stored.metadata, { creationTimestamp: secondsAgo(age) });
+  const creationTimestamp = new Date(Date.now() - age * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+  Object.assign(stored.metadata, { creationTimestamp });
   lockkeeper.cluster.seed([stored]);
 }
 
-async function stored(
-  { cluster }: Lockkeeper,
-  name: string,
-  number: number,
-): Promise<StoredObject | undefined> {
-  const admin = await cluster.client();
-  const { code, body } = await admin.request(
-    'GET',
-    `/api/v1/namespaces/prod/secrets/sh.helm.release.v1.${name}.v${number}`,
-  );
-  return code === 200 ? body : undefined;
+function storeLive(lockkeeper: Lockkeeper): void {
+  store(lockkeeper, 'api', 1, 'deployed', STALE_SECONDS);
+  store(lockkeeper, 'api', 2, 'pending-upgrade', LIVE_SECONDS);
 }
-
-function releaseIn(object: StoredObject | undefined): Json {
-  const { release = '' } = (object as { data?: { release?: string } } | undefined)?.data ?? {};
-  return JSON.parse(gunzipSync(Buffer.from(Buffer.from(release, 'base64').toString(), 'base64')).toString());
-}
-
-/** What a lock of this age looks like, but for the verdict's words, which count the seconds. */
-function lockJson(name: string, age: number, { reason }: { reason: string }) {
-  return {
-    namespace: 'prod',
-    release: name,
-    revision: 2,
-    status: 'pending-upgrade',
-    since: secondsAgo(age),
-    lastActivity: secondsAgo(age),
-    holder: null,
-    verdict: age >= 900 ? 'expired' : 'live',
-    reason,
-    waiting: 0,
-  };
-}
-
-const LIVE_REASON = /^created 1m\d*s? ago, stale in 1[34]m\d*s? unless it is written again$/;
-const STALE_REASON = /^no sign of life for 1h\d*m?, and 15m are enough$/;
-
-type State = 'no release' | 'free' | 'shadowed' | 'live' | 'stale';
-
-const STATES: Readonly<Record<State, (lockkeeper: Lockkeeper, name: string) => void>> = {
-  'no release': () => {},
-  free: (lockkeeper, name) => store(lockkeeper, name, 1, 'deployed', STALE_SECONDS),
-  shadowed: (lockkeeper, name) => {
-    store(lockkeeper, name, 2, 'pending-upgrade', STALE_SECONDS);
-    store(lockkeeper, name, 3, 'deployed', LIVE_SECONDS);
-  },
-  live: (lockkeeper, name) => {
-    store(lockkeeper, name, 1, 'deployed', STALE_SECONDS);
-    store(lockkeeper, name, 2, 'pending-upgrade', LIVE_SECONDS);
-  },
-  stale: (lockkeeper, name) => {
-    store(lockkeeper, name, 1, 'deployed', STALE_SECONDS);
-    store(lockkeeper, name, 2, 'pending-upgrade', STALE_SECONDS);
-  },
-};
-
-function missingRight(user: string, force: boolean): string | undefined {
-  const rights = RIGHTS[user] ?? [];
-  if (!rights.includes('delete releaselocks')) return 'releaselocks';
-  return force && !rights.includes('delete releaselocks/force') ? 'releaselocks/force' : undefined;
-}
-
-t.test('DELETE: every pair of rights, state of the lock, strategy and force', async (t) => {
-  const lockkeeper = await start(t);
-  let count = 0;
-  for (const user of Object.keys(RIGHTS)) {
-    const client = await restClient(t, lockkeeper, { username: user });
-    for (const state of Object.keys(STATES) as State[]) {
-      for (const strategy of ['mark-failed', 'delete'] as const) {
-        for (const force of [false, true]) {
-          const name = `app-${count++}`;
-          STATES[state](lockkeeper, name);
-          await t.test(`${user}, ${state}, ${strategy}${force ? ', force' : ''}`, (t) =>
-            deleteOnce(t, { lockkeeper, client, user, state, strategy, force, name }),
-          );
-        }
-      }
-    }
-  }
-});
-
-interface Row {
-  readonly lockkeeper: Lockkeeper;
-  readonly client: RestClient;
-  readonly user: string;
-  readonly state: State;
-  readonly strategy: Strategy;
-  readonly force: boolean;
-  readonly name: string;
-}
-
-async function deleteOnce(t: Test, row: Row): Promise<void> {
-  const { lockkeeper, client, user, state, strategy, force, name } = row;
-  const before = await stored(lockkeeper, name, 2);
-  const query = `?strategy=${strategy}${force ? '&force=true' : ''}&reason=the+runner+was+lost`;
-  const { status, headers, body } = await client.remove(`/${name}${query}`);
-  const after = await stored(lockkeeper, name, 2);
-  const missing = missingRight(user, force);
-  const problem = (code: number, title: string, detail: string, more: object = {}) => {
-    t.equal(status, code);
-    t.equal(headers['content-type'], 'application/problem+json; charset=utf-8');
-    t.same(body, { type: 'about:blank', title, status: code, detail, ...more });
-    t.same(after, before, 'nothing was changed');
-  };
-
-  if (missing !== undefined) {
-    const rule = `{"apiGroups":["lockkeeper.dev"],"resources":["${missing}"],"verbs":["delete"]}`;
-    return problem(
-      403,
-      'Forbidden',
-      `${user} may not delete ${missing} in namespace prod. Grant it by this rule in a Role in namespace prod, ` +
-        `or a ClusterRole, that is bound to ${user}: ${rule}`,
-    );
-  }
-  if (state !== 'live' && state !== 'stale') {
-    return problem(
-      404,
-      'Not Found',
-      `release prod/${name} is not locked: its newest revision is not pending, or there is none`,
-    );
-  }
-  if (state === 'live' && !force) {
-    const { reason } = body.lock;
-    t.match(reason, LIVE_REASON);
-    return problem(
-      409,
-      'Conflict',
-      `release prod/${name} is locked by revision 2 (pending-upgrade, holder unknown), and that lock is live: ` +
-        `${reason}. Nothing was changed. Clear it once it is stale; or now, if you know that its holder is dead, ` +
-        'with force=true, which needs the right to delete releaselocks/force',
-      { lock: lockJson(name, LIVE_SECONDS, { reason }) },
-    );
-  }
-  const { reason } = body.cleared;
-  t.equal(status, 200);
-  t.match(reason, state === 'live' ? LIVE_REASON : STALE_REASON);
-  t.same(body, {
-    cleared: lockJson(name, state === 'live' ? LIVE_SECONDS : STALE_SECONDS, { reason }),
-    strategy,
-    next: [
-      `helm upgrade ${name} CHART -n prod`,
-      `helm upgrade --install ${name} CHART -n prod`,
-      `helm rollback ${name} 1 -n prod`,
-    ],
-  });
-  if (strategy === 'delete') return t.equal(after, undefined, 'the record is gone') as never;
-  t.equal(after?.metadata.labels?.status, 'failed');
-  const { info, ...rest } = releaseIn(after);
-  t.same(rest, { name: 'x' });
-  t.equal(info.status, 'failed');
-  const forced = state === 'live' ? 'Cleared by force' : 'Cleared';
-  t.match(
-    info.description,
-    new RegExp(`^${forced} by ${user} at \\S+Z, was pending-upgrade: .*; the runner was lost$`),
-  );
-}
-
-t.test('who may look, and who may wait', async (t) => {
-  const lockkeeper = await start(t);
-  STATES.live(lockkeeper, 'api');
-  const paths = [
-    ['list', '/api/v1/namespaces/prod/locks', 200, 'namespace prod'],
-    ['get', '/api/v1/namespaces/prod/locks/api', 200, 'namespace prod'],
-    ['watch', '/api/v1/namespaces/prod/locks/api/wait?timeout=0', 409, 'namespace prod'],
-    ['list', '/api/v1/locks', 200, 'all namespaces'],
-    ['list', '/api/v1/namespaces/dev/locks', 200, 'namespace dev'],
-  ] as const;
-  for (const user of ['reader', 'clearer', 'nobody']) {
-    const client = await restClient(t, lockkeeper, { username: user });
-    for (const [verb, path, answer, where] of paths) {
-      const may = user === 'reader' && path.includes('prod');
-      const { status, body } = await client.request('GET', path);
-      t.equal(status, may ? answer : 403, `${user}: ${verb} ${path}: ${status}`);
-      if (!may)
-        t.match(body.detail, `${user} may not ${verb} releaselocks in ${where}. Grant it by this rule in `);
-      if (!may) t.match(body.detail, `"verbs":["${verb}"]`);
-    }
-  }
-});
-
-t.test('the list: locks only, of one namespace or of all, in order', async (t) => {
-  const lockkeeper = await startLockkeeper(t, { config: { drivers: ['secrets', 'configmaps'] } });
-  const { cluster } = lockkeeper;
-  const admin = await cluster.client();
-  const alice = await restClient(t, lockkeeper, { username: 'alice' });
-  const names = async (path: string) => {
-    const { body } = await alice.request('GET', path);
-    return body.items.map((lock: Json) => `${lock.namespace}/${lock.release} ${lock.revision}`);
-  };
-  t.same(await names('/api/v1/locks'), [], 'none yet');
-
-  await admin.createNamespace('dev');
-  for (const state of Object.keys(STATES) as State[]) STATES[state](lockkeeper, state.replace(' ', '-'));
-  cluster.seed([
-    record('web', 7, 'pending-install', { namespace: 'dev' }),
-    record('api', 1, 'pending-rollback', { namespace: 'dev', driver: 'configmaps' }),
-  ]);
-  // The watch tells where to look, in its own time.
-  await until(async () => (await names('/api/v1/locks')).length === 4);
-  t.same(await names('/api/v1/locks'), ['dev/api 1', 'dev/web 7', 'prod/live 2', 'prod/stale 2']);
-  t.same(await names('/api/v1/namespaces/prod/locks'), ['prod/live 2', 'prod/stale 2']);
-  t.same(await names('/api/v1/namespaces/nowhere/locks'), []);
-});
 
 t.test('a wait ends when the lock is freed, though the watch is cut at that moment', async (t) => {
   const lockkeeper = await startLockkeeper(t);
   const { cluster } = lockkeeper;
   const admin = await cluster.client();
   const pipeline = await restClient(t, lockkeeper, { username: 'pipeline' });
-  STATES.live(lockkeeper, 'api');
+  storeLive(lockkeeper);
   const waiting = pipeline.get('/api/wait?timeout=600');
   await waitedFor(pipeline, 1);
 
@@ -301,7 +77,7 @@ t.test('a thousand who wait cost a few reads, and are all answered when the lock
   const { cluster } = lockkeeper;
   const admin = await cluster.client();
   const pipeline = await restClient(t, lockkeeper, { username: 'pipeline' });
-  STATES.live(lockkeeper, 'api');
+  storeLive(lockkeeper);
   const requests = () => cluster.traffic.countRequests(({ userAgent }) => userAgent === 'lockkeeper');
 
   const waiting = Array.from({ length: 1_000 }, () => pipeline.get('/api/wait?timeout=600'));
@@ -317,19 +93,6 @@ t.test('a thousand who wait cost a few reads, and are all answered when the lock
   );
   // Who wakes first looks, all others share the next look; each asks for both drivers, and one may be under way.
   t.ok(requests() - before <= 10, `at the cost of ${requests() - before} reads`);
-});
-
-t.test('a replica that shuts down says so to who waits', async (t) => {
-  const lockkeeper = await startLockkeeper(t);
-  const pipeline = await restClient(t, lockkeeper, { username: 'pipeline' });
-  STATES.live(lockkeeper, 'api');
-  const waiting = pipeline.get('/api/wait?timeout=600');
-  await waitedFor(pipeline, 1);
-  await lockkeeper.service.close();
-  const { status, headers, body } = await waiting;
-  t.equal(status, 503);
-  t.equal(headers['retry-after'], '2');
-  t.match(body.detail, 'ask again');
 });
 
 const SECRETS = {
