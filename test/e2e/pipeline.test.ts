@@ -1,51 +1,40 @@
-/** What the README offers to pipelines, run as a pipeline would: with curl, real Helm, a token and the rights of the manifest. */
+/**
+ * What the README offers to pipelines, run as a pipeline would: with curl, real Helm, the token of a service account and
+ * the rights of the manifest.
+ */
 
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadAllYaml } from '@kubernetes/client-node';
 import t, { type Test } from 'tap';
-import { startLockkeeper } from '../support/lockkeeper.ts';
+import { watchWrites } from '../clusters/writes.ts';
+import { readManifest } from '../support/manifests.ts';
+import { clusterWithRights, roleFor } from '../support/rights.ts';
 import { helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, start } from '../tools/run.ts';
+import { CHART, lockkeeperOn } from './world.ts';
 
-const CHART = fileURLToPath(new URL('../fixtures/charts/app', import.meta.url));
-const DOCS = new URL('../../docs/pipeline/', import.meta.url);
-const SCRIPT = fileURLToPath(new URL('deploy.sh', DOCS));
+const SCRIPT = fileURLToPath(new URL('../../docs/pipeline/deploy.sh', import.meta.url));
 
 const DEPLOYER = { username: 'system:serviceaccount:ci:deployer' };
 
-interface Rule {
-  readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
-  readonly verbs: readonly string[];
-}
-
-const [role, binding] = loadAllYaml(readFileSync(new URL('rbac.yaml', DOCS), 'utf8'));
-
-/** Only what the manifest grants, and to whom. */
-function grants(username: string, namespace: string, group: string, resource: string, verb: string): boolean {
-  const [subject] = binding.subjects;
-  return (
-    username === `system:serviceaccount:${subject.namespace}:${subject.name}` &&
-    binding.roleRef.name === role.metadata.name &&
-    [role, binding].every((object) => object.metadata.namespace === namespace) &&
-    role.rules.some(
-      (rule: Rule) =>
-        rule.apiGroups.includes(group) && rule.resources.includes(resource) && rule.verbs.includes(verb),
-    )
-  );
-}
+/** What Helm itself needs for the chart: its records, what the chart makes, and the Jobs of its hooks. */
+const FOR_HELM = [
+  { apiGroups: [''], resources: ['secrets', 'configmaps'] },
+  { apiGroups: ['batch'], resources: ['jobs'] },
+].map((rule) => ({ ...rule, verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'] }));
 
 async function world(t: Test) {
-  const lockkeeper = await startLockkeeper(t, {
-    cluster: {
-      authorize: ({ user, namespace, group, resource, verb }) =>
-        group !== 'lockkeeper.dev' || grants(user.username, namespace, group, resource, verb),
-    },
-  });
-  const { cluster, url, caCertificate } = lockkeeper;
+  const { cluster, grant } = await clusterWithRights(t);
+  await grant([
+    ...(await readManifest('docs/pipeline/rbac.yaml')),
+    ...roleFor(DEPLOYER.username, 'prod', FOR_HELM),
+  ]);
+  const lockkeeper = await lockkeeperOn(t, cluster);
+  const { url, caCertificate } = lockkeeper;
+  const admin = await cluster.client();
+  const writes = await watchWrites(admin);
+  t.teardown(() => writes.stop());
   const { helm } = await helmBinary('3.17.3');
   const caFile = join(cluster.folder, 'lockkeeper-ca.crt');
   await writeFile(caFile, caCertificate);
@@ -55,6 +44,8 @@ async function world(t: Test) {
 
   return {
     ...lockkeeper,
+    admin,
+    writes,
     helm: (...args: string[]) => start(helm, args, { env: environment }),
     deploy: (
       job: string,
@@ -82,11 +73,10 @@ async function world(t: Test) {
 
 type World = Awaited<ReturnType<typeof world>>;
 
-async function inFlight({ cluster, deploy }: World, job: string) {
-  const hook = cluster.waitForWrite(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
+async function inFlight({ admin, writes, deploy }: World, job: string) {
+  const hook = writes.next(({ verb, object }) => verb === 'ADDED' && object.kind === 'Job');
   const running = deploy(job, ['--set', 'hook.pre=true']);
   await hook;
-  const admin = await cluster.client();
   return { running, finish: () => admin.completeJob('prod', 'api-pre', 'Complete') };
 }
 
@@ -142,7 +132,7 @@ t.test('another job died: the next one clears its lock, and deploys', async (t) 
   const { running } = await inFlight(w, 'job 2');
   running.kill('SIGKILL');
   await running.done;
-  w.cluster.clock.advance(16 * 60_000);
+  await w.cluster.letTimePass(16 * 60_000);
 
   const { code, stderr } = await w.deploy('job 3: nightly', ['--set', 'message=third']).done;
   t.equal(code, 0, stderr);
@@ -166,7 +156,7 @@ t.test('another job dies while this one waits: its lock is cleared as soon as it
   await told.promise;
   first.running.kill('SIGKILL');
   await first.running.done;
-  w.cluster.clock.advance(16 * 60_000);
+  await w.cluster.letTimePass(16 * 60_000);
   const { code, stderr } = await second.done;
   t.equal(code, 0, stderr);
   t.match(await history(w), ['1 superseded', /^2 failed: Cleared by/, '3 deployed']);

@@ -30,6 +30,7 @@ export async function apply(admin: ApiClient, objects: readonly KubernetesObject
   }
 }
 
+/** Takes away what is there. */
 export async function remove(admin: ApiClient, objects: readonly KubernetesObject[]): Promise<void> {
   for (const object of objects) await admin.remove(`${collectionOf(object)}/${object.metadata.name}`);
 }
