@@ -43,8 +43,10 @@ export function useAdmission(app: FastifyInstance, { gate, guard, metrics }: Adm
       } catch (error) {
         count(signal.aborted ? 'hung-up' : 'unreadable');
         if (signal.aborted) return reply.hijack(); // nobody is there to be answered
-        // Not an answer of ours: failurePolicy alone decides what an API server makes of a failed call.
-        return sendProblem(reply, 500, `lockkeeper cannot read release records: ${(error as Error).message}`);
+        // Not an answer of ours: failurePolicy alone decides what an API server makes of a failed call. Of an error it
+        // shows people what is plain text, and nothing else.
+        const message = `lockkeeper cannot read release records: ${(error as Error).message}`;
+        return reply.code(500).type('text/plain; charset=utf-8').send(message);
       }
     },
   );
