@@ -1,4 +1,7 @@
-/** The service as a whole, called by the embedded cluster over HTTPS; records are created as Helm would. */
+/**
+ * The service as a whole on a cluster that counts what it is asked, and fails on demand; records are created as Helm
+ * would. What holds on any cluster is in test/e2e/gate.test.ts.
+ */
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { text } from 'node:stream/consumers';
@@ -104,44 +107,6 @@ t.test('300 held deploys of 300 releases, freed one after the other', async (t) 
   t.same([...new Set(codes)], [201], 'every one is admitted');
 });
 
-t.test('names with dots, names of 53 characters, and revisions with a gap below', async (t) => {
-  const { cluster, admin, logs } = await world(t);
-  for (const release of ['app', 'app.v2', 'a.v1.v2', 'x', 'r'.repeat(53)]) {
-    cluster.seed([record(release, 3, 'failed'), record(release, 5, PENDING), record(release, 20, 'failed')]);
-    const next = create(admin, release, 12);
-    t.match(await logs.line('held', (line) => line.release === release), { lock: { revision: 5 } }, release);
-    await finish(admin, release, 5);
-    t.equal((await next).code, 201, release);
-  }
-  t.equal((await create(admin, 'app.v2.v3', 1)).code, 201, 'another release whose name begins alike');
-});
-
-t.test('trap 17: a record near 1 MiB', async (t) => {
-  const { admin, bob, logs } = await world(t);
-  const payload = 'x'.repeat(1_000_000);
-  t.equal((await create(admin, 'api', 1, payload)).code, 201);
-  const second = create(bob, 'api', 2, payload);
-  await logs.line('held');
-  await finish(admin, 'api', 1);
-  t.equal((await second).code, 201);
-  t.notMatch(JSON.stringify(logs.lines), /xxxx/, 'is not logged');
-});
-
-t.test('the client of a held deploy leaves: nobody is left in the gate', async (t) => {
-  const { cluster, admin, bob, logs } = await world(t, { config: { maxHeld: 1 } });
-  await create(admin, 'api', 1);
-  const leaving = new AbortController();
-  const left = bob.request('POST', SECRETS, record('api', 2, PENDING), { signal: leaving.signal });
-  left.catch(() => {});
-  await logs.line('held');
-  leaving.abort();
-  t.match(await logs.line('the caller hung up'), { release: 'api', revision: 2, client: 'bob' });
-  const next = create(await cluster.client({ username: 'carol' }), 'api', 2);
-  await logs.line('held', ({ client }) => client === 'carol');
-  await finish(admin, 'api', 1);
-  t.equal((await next).code, 201, 'the seat was free');
-});
-
 t.test('the API server gives up in mid-hold', async (t) => {
   const { admin, bob, cluster, logs } = await world(t, { timeoutSeconds: 1, config: { holdSeconds: 10 } });
   await create(admin, 'api', 1);
@@ -197,30 +162,6 @@ t.test('a watch that says nothing costs time, never safety', async (t) => {
   t.match(held.body, { message: /locked by revision 1/ });
   await finish(admin, 'api', 1);
   t.equal((await create(bob, 'api', 2)).code, 201, 'and so is its end');
-});
-
-t.test('malformed records are refused in words', async (t) => {
-  const { admin } = await world(t);
-  const liar = record('api', 2, PENDING);
-  liar.metadata.labels.version = '3';
-  const { code, body } = await admin.request('POST', SECRETS, liar);
-  t.equal(code, 400);
-  t.match(body, {
-    message:
-      'admission webhook "gate.lockkeeper.dev" denied the request: "sh.helm.release.v1.api.v2" is not a Helm ' +
-      'release record that can be deployed: its label version is 3. Nothing was changed.',
-  });
-});
-
-t.test('a server-side dry run changes nothing and waits for nobody', async (t) => {
-  const { admin, bob } = await world(t);
-  const dryRun = (client: ApiClient, revision: number) =>
-    client.request('POST', `${SECRETS}?dryRun=All`, record('api', revision, PENDING));
-  t.equal((await dryRun(bob, 1)).code, 201);
-  t.equal((await create(admin, 'api', 1)).code, 201, 'the dry run took no place');
-  const { code, body } = await dryRun(bob, 2);
-  t.equal(code, 409);
-  t.match(body, { message: /This was a dry run/ });
 });
 
 t.test('shutdown answers every held call with 429 and loses none', async (t) => {
