@@ -1,0 +1,101 @@
+/** People with any Helm, who deploy many releases side by side to one real cluster, with the fence or without it. */
+import { rm } from 'node:fs/promises';
+import type { Test } from 'tap';
+import type { ApiClient } from '../clusters/client.ts';
+import type { ControlPlane } from '../clusters/control-plane/cluster.ts';
+import type { StoredObject } from '../clusters/kubernetes-object.ts';
+import { emptyControlPlane } from '../clusters/start.ts';
+import { type Writes, watchWrites } from '../clusters/writes.ts';
+import type { HelmDriver } from '../e2e/world.ts';
+import { apply, readManifest } from '../support/manifests.ts';
+import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
+import { helmEnvironment, type RunningProgram, start } from '../tools/run.ts';
+
+/** What people have, oldest first. */
+export const VERSIONS: readonly HelmVersion[] = ['3.8.0', '3.9.4', '3.17.3', '3.22.0', '4.1.4', '4.3.1'];
+
+/** Goes as its values say: `hooks`, `outcome`, `message`, `broken`. */
+const CHART = new URL('chart', import.meta.url).pathname;
+
+/** Which Helm, and where it keeps its releases. */
+export interface Place {
+  readonly version: HelmVersion;
+  readonly driver: HelmDriver;
+}
+
+export interface Crew {
+  readonly cluster: ControlPlane;
+  readonly admin: ApiClient;
+  readonly writes: Writes;
+  /** Starts Helm against `prod`: `upgrade api CHART --set message=second`. */
+  helm(place: Place, command: string, user?: string): RunningProgram;
+}
+
+/** All of it ends with the test, and so does whoever is still at work. Jobs of hooks end as their label says. */
+export async function crew(t: Test): Promise<Crew> {
+  const cluster = await emptyControlPlane(t);
+  const admin = await cluster.client();
+  await admin.createNamespace('prod');
+  const writes = await watchWrites(admin);
+  t.teardown(() => writes.stop());
+  writes.on(({ verb, object }) => void (verb === 'ADDED' && endJob(admin, object)));
+
+  const kubeconfigs = new Map<string, string>();
+  for (const username of ['alice', 'bob']) {
+    kubeconfigs.set(username, await cluster.kubeconfig({ user: { username }, namespace: 'prod' }));
+  }
+  const binaries = new Map<HelmVersion, string>();
+  for (const version of VERSIONS) binaries.set(version, (await helmBinary(version)).helm);
+  const atWork = new Set<RunningProgram>();
+  t.teardown(async () => {
+    for (const program of atWork) program.kill('SIGKILL');
+    await Promise.all([...atWork].map(({ done }) => done));
+    for (const path of kubeconfigs.values()) await rm(path);
+  });
+  return {
+    cluster,
+    admin,
+    writes,
+    helm({ version, driver }, command, user = 'alice') {
+      const kubeconfig = kubeconfigs.get(user) ?? '';
+      const args = command.split(' ').map((word) => (word === 'CHART' ? CHART : word));
+      const env = helmEnvironment({ folder: cluster.folder, kubeconfig, driver });
+      const running = start(binaries.get(version) ?? '', args, { env });
+      atWork.add(running);
+      void running.done.finally(() => atWork.delete(running));
+      return running;
+    },
+  };
+}
+
+async function endJob(admin: ApiClient, { kind, metadata }: StoredObject): Promise<void> {
+  const outcome = metadata.labels?.outcome;
+  if (kind !== 'Job' || (outcome !== 'Complete' && outcome !== 'Failed')) return;
+  await admin.completeJob('prod', metadata.name, outcome);
+}
+
+/** Of a release that is unique to a place: `api-4-1-4-secret`. */
+export function nameAt({ version, driver }: Place, name: string): string {
+  return `${name}-${version.replaceAll('.', '-')}-${driver}`;
+}
+
+/** Revision and status of each stored revision, as their labels tell Helm. */
+export async function historyOf({ admin }: Pick<Crew, 'admin'>, { driver }: Place, release: string) {
+  const query = `labelSelector=owner%3Dhelm,name%3D${release}`;
+  const records = await admin.list(`/api/v1/namespaces/prod/${driver}s?${query}`);
+  return records
+    .map(({ metadata: { labels } }) => ({ revision: Number(labels?.version), status: labels?.status }))
+    .sort((a, b) => a.revision - b.revision)
+    .map(({ revision, status }) => `${revision} ${status}`);
+}
+
+/** Puts up the fence. Resolves when the API server heeds it, which takes it some milliseconds. */
+export async function putUpFence(admin: ApiClient): Promise<void> {
+  await apply(admin, await readManifest('deploy/fence.yaml'));
+  const path = '/api/v1/namespaces/prod/configmaps';
+  const name = 'sh.helm.release.v1.probe.v1';
+  const probe = (status: string) => ({ metadata: { name, labels: { owner: 'helm', status } } });
+  await admin.create(path, probe('failed'));
+  while ((await admin.request('PUT', `${path}/${name}?dryRun=All`, probe('deployed'))).code === 200);
+  await admin.remove(`${path}/${name}`);
+}

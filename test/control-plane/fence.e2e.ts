@@ -1,0 +1,248 @@
+/** The fence (deploy/fence.yaml) alone: there is no Lockkeeper here, and it holds all the same. */
+import t, { type Test } from 'tap';
+import type { ApiClient } from '../clusters/client.ts';
+import type { HelmDriver } from '../e2e/world.ts';
+import type { HelmVersion } from '../tools/binaries.ts';
+import { auditEvents } from './audit.ts';
+import { type Crew, crew, historyOf, nameAt, type Place, putUpFence, VERSIONS } from './crew.ts';
+import { hookOf, inWordsOf, ORDINARY_STEPS, type Step } from './ordinary-commands.ts';
+
+/** All that Helm knows. */
+const STATUSES = [
+  'unknown',
+  'deployed',
+  'uninstalled',
+  'superseded',
+  'failed',
+  'uninstalling',
+  'pending-install',
+  'pending-upgrade',
+  'pending-rollback',
+] as const;
+
+const PENDING = ['pending-install', 'pending-upgrade', 'pending-rollback'];
+
+/** What a status never becomes. */
+const NEVER: Readonly<Record<string, readonly string[]>> = {
+  deployed: PENDING,
+  failed: ['deployed', ...PENDING],
+  superseded: ['deployed', ...PENDING],
+  uninstalling: ['deployed', ...PENDING],
+  uninstalled: ['deployed', ...PENDING],
+};
+
+const RECORD_TYPE = 'helm.sh/release.v1';
+
+const KINDS = [
+  { resource: 'secrets', type: RECORD_TYPE, helm: 'helm' },
+  { resource: 'configmaps', type: undefined, helm: 'HELM_DRIVER=configmap helm' },
+] as const;
+
+interface RecordOptions {
+  readonly name?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly type?: string | undefined;
+}
+
+function record(status: string, { name = 'sh.helm.release.v1.api.v6', labels = {}, type }: RecordOptions) {
+  const metadata = { name, labels: { owner: 'helm', name: 'api', version: '6', status, ...labels } };
+  return { metadata, ...(type && { type }) };
+}
+
+async function cluster(t: Test): Promise<ApiClient> {
+  const { admin } = await crew(t);
+  await putUpFence(admin);
+  return admin;
+}
+
+for (const { resource, type, helm } of KINDS) {
+  const path = `/api/v1/namespaces/prod/${resource}`;
+  const stored = `${path}/sh.helm.release.v1.api.v6`;
+
+  t.test(`${resource}: a revision that has ended stays ended`, async (t) => {
+    const admin = await cluster(t);
+    for (const was of STATUSES) {
+      await admin.create(path, record(was, { type }));
+      const answers = STATUSES.map(async (becomes) => {
+        const change = record(becomes, { type });
+        const { code } = await admin.request('PUT', `${stored}?dryRun=All`, change);
+        return [becomes, code] as const;
+      });
+      const refused = (await Promise.all(answers)).flatMap(([becomes, code]) =>
+        code === 403 ? becomes : [],
+      );
+      t.same(refused.sort(), [...(NEVER[was] ?? [])].sort(), `${was} never becomes`);
+      await admin.remove(stored);
+    }
+  });
+
+  t.test(`${resource}: who is refused reads why, and what to type`, async (t) => {
+    const admin = await cluster(t);
+    await admin.create(path, record('failed', { type }));
+    const { body } = await admin.request<{ message: string }>('PUT', stored, record('deployed', { type }));
+    t.equal(
+      body.message.replace(/^.* denied request: /, ''),
+      'release prod/api: revision 6 is failed and cannot become deployed again: whoever writes this has lost its ' +
+        'lock, or knows the record only as it was before somebody else came. The record stays as it is; what was ' +
+        `changed in the cluster was not undone. To see who came: ${helm} history api -n prod. If yours is still ` +
+        'wanted, deploy again.',
+    );
+  });
+
+  t.test(`${resource}: whatever way it is written, and whoever writes`, async (t) => {
+    const admin = await cluster(t);
+    await admin.create(path, record('superseded', { type }));
+    const change = { metadata: { labels: { status: 'deployed' } } };
+    const apply = JSON.stringify({ apiVersion: 'v1', kind: type ? 'Secret' : 'ConfigMap', ...change });
+    for (const [contentType, body] of [
+      ['application/merge-patch+json', change],
+      ['application/strategic-merge-patch+json', change],
+      [
+        'application/json-patch+json',
+        [{ op: 'replace', path: '/metadata/labels/status', value: 'deployed' }],
+      ],
+      ['application/apply-patch+yaml', apply],
+    ] as const) {
+      const query = contentType.includes('apply') ? '?fieldManager=somebody&force=true' : '';
+      const headers = { 'content-type': contentType };
+      const { code } = await admin.request('PATCH', `${stored}${query}`, body, { headers });
+      t.equal(code, 403, contentType);
+    }
+  });
+
+  t.test(
+    `${resource}: anybody may annotate and delete a record, and take it out of Helm's sight`,
+    async (t) => {
+      const admin = await cluster(t);
+      await admin.create(path, record('failed', { type }));
+      await admin.patch(stored, { metadata: { annotations: { team: 'red' } } });
+      await admin.patch(stored, { metadata: { labels: { owner: null } } });
+      await admin.patch(stored, { metadata: { labels: null } });
+      await admin.patch(stored, record('failed', {}));
+      await admin.remove(stored);
+      t.equal((await admin.request('GET', stored)).code, 404);
+    },
+  );
+
+  t.test(`${resource}: records without the labels that Helm gives them`, async (t) => {
+    const admin = await cluster(t);
+    await admin.create(path, {
+      metadata: { name: 'sh.helm.release.v1.api.v6', labels: { owner: 'helm' } },
+      type,
+    });
+    await admin.patch(stored, { metadata: { labels: { status: 'failed' } } });
+    const { code, body } = await admin.request<{ message: string }>('PUT', stored, {
+      metadata: { name: 'sh.helm.release.v1.api.v6', labels: { owner: 'helm', status: 'deployed' } },
+      type,
+    });
+    t.equal(code, 403);
+    t.match(
+      body.message,
+      /denied request: release prod\/: revision {2}is failed and cannot become deployed again/,
+    );
+  });
+}
+
+t.test('what is no record of Helm is nobody’s concern', async (t) => {
+  const admin = await cluster(t);
+  const path = '/api/v1/namespaces/prod/secrets';
+  for (const [name, options] of Object.entries({
+    'of-another-type': { type: 'Opaque' },
+    'of-another-owner': { type: RECORD_TYPE, labels: { owner: 'somebody' } },
+  })) {
+    await admin.create(path, record('failed', { name, ...options }));
+    await admin.replace(`${path}/${name}`, record('deployed', { name, ...options }));
+    t.pass(name);
+  }
+});
+
+/** What the fence refused, also what Helm only logs. */
+async function refused({ cluster }: Crew, release: string): Promise<string[]> {
+  return (await auditEvents(cluster))
+    .filter(
+      ({ responseStatus, objectRef }) => responseStatus?.code === 403 && objectRef?.name?.includes(release),
+    )
+    .map(({ verb, objectRef }) => `${verb} ${objectRef?.name}`);
+}
+
+async function take({ helm, writes }: Crew, place: Place, release: string, step: Step) {
+  const line = inWordsOf(place.version, step.command).replace(/\bR\b/, release);
+  if (step.ends === 'well' || step.ends === 'badly') return helm(place, line).done;
+  const job = `${release}-${hookOf(step)}`;
+  const runs = writes.next(({ verb, object }) => verb === 'ADDED' && object.metadata.name === job);
+  const running = helm(place, line);
+  // One that fails before its hook is no reason to wait for ever.
+  await Promise.race([runs, running.done]);
+  running.kill(step.ends);
+  return running.done;
+}
+
+/** The driver matters to how a record is written, and not to what Helm writes into it; so each Helm has one. */
+const DRIVERS: Readonly<Record<HelmVersion, HelmDriver>> = {
+  '3.8.0': 'secret',
+  '3.9.4': 'configmap',
+  '3.17.3': 'secret',
+  '3.22.0': 'configmap',
+  '4.1.4': 'configmap',
+  '4.3.1': 'secret',
+};
+
+t.test('no ordinary command of any Helm needs what the fence forbids', async (t) => {
+  const c = await crew(t);
+  await putUpFence(c.admin);
+  async function live(version: HelmVersion): Promise<void> {
+    const place = { version, driver: DRIVERS[version] };
+    const release = nameAt(place, 'api');
+    for (const step of ORDINARY_STEPS) {
+      const { code, stderr } = await take(c, place, release, step);
+      const what = `Helm ${version}: ${inWordsOf(version, step.command)} ends ${step.ends}`;
+      t.equal(code === 0, step.ends === 'well', what, { stderr });
+    }
+    t.same(await historyOf(c, place, release), [], `Helm ${version}: nothing is left`);
+    t.same(await refused(c, release), [], `Helm ${version}: nothing was refused`);
+  }
+  await Promise.all(VERSIONS.map(live));
+});
+
+/** A `helm test` that goes on while others deploy: it holds a copy of the record, which it writes at its end. */
+async function testBesideUpgrade(c: Crew, place: Place, release: string) {
+  const step = (command: string) => take(c, place, release, { command, ends: 'well' });
+  const added = (job: string) =>
+    c.writes.next(({ verb, object }) => verb === 'ADDED' && object.metadata.name === `${release}-${job}`);
+  const succeed = (job: string) => c.admin.completeJob('prod', `${release}-${job}`, 'Complete');
+
+  await step('install R CHART --set hooks={test},outcome=Never');
+  const oldTest = added('test');
+  const testing = c.helm(place, `test ${release}`);
+  await oldTest;
+  const inFlight = added('pre-upgrade');
+  const upgrade = c.helm(place, `upgrade ${release} CHART --set hooks={pre-upgrade},outcome=Never`);
+  await inFlight;
+  await succeed('pre-upgrade');
+  const { code } = await upgrade.done;
+  await succeed('test');
+  return { upgraded: code, ...(await testing.done) };
+}
+
+t.test('a helm test that began before an upgrade does not make its revision deployed again', async (t) => {
+  const c = await crew(t);
+  const tested = async (version: HelmVersion, name: string) => {
+    const place = { version, driver: DRIVERS[version] };
+    const release = nameAt(place, name);
+    const { upgraded, code, stderr } = await testBesideUpgrade(c, place, release);
+    return { version, upgraded, code, stderr, history: await historyOf(c, place, release) };
+  };
+  const without = await Promise.all(VERSIONS.map((version) => tested(version, 'before')));
+  for (const { version, history } of without) {
+    t.same(history, ['1 deployed', '2 deployed'], `Helm ${version}, without the fence: two are deployed`);
+  }
+  await putUpFence(c.admin);
+  for (const each of await Promise.all(VERSIONS.map((version) => tested(version, 'after')))) {
+    t.match(
+      each,
+      { upgraded: 0, code: 1, stderr: /revision 1 is superseded and cannot become deployed again: / },
+      `Helm ${each.version}: the test ends badly, and says why`,
+    );
+    t.same(each.history, ['1 superseded', '2 deployed'], `Helm ${each.version}: one is deployed`);
+  }
+});
