@@ -264,7 +264,7 @@ export function tellStaleStories(version: HelmVersion): void {
         description: /^Cleared by force by bob at .*, was pending-upgrade: .*; cancelled$/,
       });
       await finish();
-      // Seen of all three: it never reads its record again, and writes over it (trap 9). The fence forbids it.
+      // Seen of all three: it never reads its record again, and writes over it (trap 9). Here is no fence to forbid it.
       await succeeds(t, upgrade, 'the zombie never noticed');
       t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed']);
     });

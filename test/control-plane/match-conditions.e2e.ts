@@ -1,0 +1,154 @@
+/** What the API server asks Lockkeeper about, and what it does not: labels and match conditions, tried out. */
+import t, { type Test } from 'tap';
+import { PENDING_STATUSES, RECORD_TYPE } from '../../src/helm/release.ts';
+import type { ApiClient } from '../clusters/client.ts';
+import { emptyControlPlane } from '../clusters/start.ts';
+import { lockkeeperOn } from '../e2e/world.ts';
+import { GATE_WEBHOOKS_PATH } from '../support/gate-webhook.ts';
+import { serving } from '../support/serving.ts';
+
+const PATHS = { Secret: '/api/v1/namespaces/prod/secrets', ConfigMap: '/api/v1/namespaces/prod/configmaps' };
+
+type Labels = Readonly<Record<string, string>>;
+
+interface Sort {
+  readonly kind: keyof typeof PATHS;
+  readonly type?: string;
+  readonly labels?: Labels;
+  readonly data?: Readonly<Record<string, string>>;
+  /** Default: `x`. */
+  readonly prefix?: string;
+}
+
+const RECORD = 'sh.helm.release.v1.';
+
+const helm = (status: string): Labels => ({ owner: 'helm', name: 'api', version: '1', status });
+
+const ENDED = ['deployed', 'superseded', 'failed', 'uninstalling', 'uninstalled', 'unknown'];
+
+const TLS = {
+  'tls.crt': Buffer.from(serving.pair.certificate).toString('base64'),
+  'tls.key': Buffer.from(serving.pair.privateKey).toString('base64'),
+};
+
+/** What is nobody's lock. */
+const OTHERS: readonly Sort[] = [
+  { kind: 'Secret' },
+  { kind: 'ConfigMap' },
+  { kind: 'Secret', type: 'kubernetes.io/tls', data: TLS },
+  { kind: 'Secret', type: 'kubernetes.io/tls', data: TLS, labels: helm('pending-install') },
+  { kind: 'Secret', labels: helm('pending-install') },
+  { kind: 'Secret', type: 'Opaque', labels: helm('pending-upgrade') },
+  { kind: 'ConfigMap', labels: helm('pending-rollback') },
+  { kind: 'Secret', type: 'owned.dev/elsewhere', labels: { status: 'pending-install' }, prefix: RECORD },
+  { kind: 'Secret', type: RECORD_TYPE },
+  { kind: 'Secret', type: RECORD_TYPE, prefix: RECORD },
+  { kind: 'Secret', type: RECORD_TYPE, labels: { owner: 'helm' }, prefix: RECORD },
+  { kind: 'Secret', type: RECORD_TYPE, labels: { status: 'pending-install' }, prefix: RECORD },
+  { kind: 'ConfigMap', prefix: RECORD },
+  ...ENDED.flatMap((status): Sort[] => [
+    { kind: 'Secret', type: RECORD_TYPE, labels: helm(status), prefix: RECORD },
+    { kind: 'ConfigMap', labels: helm(status), prefix: RECORD },
+  ]),
+];
+
+function objectOf({ kind: _, prefix = 'x', ...rest }: Sort, number: number) {
+  const { labels, ...content } = rest;
+  return { metadata: { name: `${prefix}api.v${number}`, ...(labels && { labels }) }, ...content };
+}
+
+/** Created, changed by each verb, and deleted: six writes. */
+async function write(admin: ApiClient, sort: Sort, number: number): Promise<number> {
+  const path = PATHS[sort.kind];
+  const object = objectOf(sort, number);
+  const own = `${path}/${object.metadata.name}`;
+  await admin.create(path, object);
+  await admin.replace(own, object);
+  await admin.patch(own, { metadata: { annotations: { touched: 'yes' } } });
+  await admin.patch(own, { metadata: { labels: null } });
+  await admin.patch(own, { metadata: { labels: sort.labels ?? {} } });
+  await admin.remove(own);
+  return 6;
+}
+
+async function world(t: Test) {
+  const cluster = await emptyControlPlane(t);
+  const admin = await cluster.client();
+  await admin.createNamespace('prod');
+  const { front } = await lockkeeperOn(t, cluster);
+  return { admin, front };
+}
+
+t.test('of a thousand writes of other objects, Lockkeeper hears nothing', async (t) => {
+  const { admin, front } = await world(t);
+  const objects = Array.from({ length: 7 }, (_, round) =>
+    OTHERS.map((sort, index) => ({ sort, number: 100 * round + index + 1 })),
+  );
+  const writes = objects.flat().map(({ sort, number }) => write(admin, sort, number));
+  const count = (await Promise.all(writes)).reduce((sum, each) => sum + each, 0);
+  t.ok(count >= 1_000, `${count} writes`);
+  t.same(front.admissions, []);
+});
+
+t.test('of a pending record, it hears when it is created, and when it is deleted', async (t) => {
+  const { admin, front } = await world(t);
+  for (const [index, status] of PENDING_STATUSES.entries()) {
+    for (const sort of [
+      { kind: 'Secret', type: RECORD_TYPE },
+      { kind: 'ConfigMap' },
+      // Helm itself does not look at the type.
+      { kind: 'Secret', type: 'Opaque' },
+    ] as const) {
+      const release = `r${index}${sort.kind.toLowerCase()}${'type' in sort ? sort.type.length : ''}`;
+      const labels = { ...helm(status), name: release };
+      const object = {
+        ...objectOf({ ...sort, labels }, 1),
+        metadata: { name: `${RECORD}${release}.v1`, labels },
+      };
+      const path = PATHS[sort.kind];
+      const own = `${path}/${object.metadata.name}`;
+      const before = front.admissions.length;
+      await admin.create(path, object);
+      await admin.replace(own, object);
+      await admin.patch(own, { metadata: { annotations: { 'lockkeeper.dev/allow-delete': 'true' } } });
+      t.equal(front.admissions.length, before + 1, `${sort.kind}, ${status}: one call, of its creation`);
+      await admin.remove(own);
+      t.match(
+        front.admissions.slice(before),
+        [
+          { operation: 'CREATE', name: object.metadata.name, allowed: true },
+          { operation: 'DELETE', name: object.metadata.name, allowed: true },
+        ],
+        'and one, of its deletion',
+      );
+    }
+  }
+});
+
+t.test('a record whose name is generated is a record', async (t) => {
+  const { admin, front } = await world(t);
+  const { code } = await admin.request('POST', PATHS.Secret, {
+    metadata: { generateName: `${RECORD}api.v`, labels: helm('pending-install') },
+    type: 'Opaque',
+  });
+  t.equal(code, 400, 'which Lockkeeper has refused: its number is no number');
+  t.equal(front.admissions.length, 1);
+});
+
+/** The conditions are there for what the labels let through. */
+t.test('the labels alone would let through what bears them and is no record', async (t) => {
+  const { admin, front } = await world(t);
+  const impostor = objectOf({ kind: 'Secret', labels: helm('pending-install') }, 1);
+  const dryRun = `${PATHS.Secret}?dryRun=All`;
+  await admin.create(dryRun, impostor);
+  t.same(front.admissions, [], 'with the conditions');
+
+  const configuration = await admin.get(`${GATE_WEBHOOKS_PATH}/lockkeeper`);
+  const webhooks = configuration.webhooks as Record<string, unknown>[];
+  await admin.replace(`${GATE_WEBHOOKS_PATH}/lockkeeper`, {
+    ...configuration,
+    webhooks: webhooks.map(({ matchConditions: _, ...webhook }) => webhook),
+  });
+  while (front.admissions.length === 0) await admin.create(dryRun, impostor);
+  t.match(front.admissions, [{ operation: 'CREATE', name: impostor.metadata.name }], 'without them');
+});
