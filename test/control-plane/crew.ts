@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import type { Test } from 'tap';
 import type { ApiClient } from '../clusters/client.ts';
+import type { User } from '../clusters/cluster.ts';
 import type { ControlPlane } from '../clusters/control-plane/cluster.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { emptyControlPlane } from '../clusters/start.ts';
@@ -31,8 +32,10 @@ export interface Crew {
   helm(place: Place, command: string, user?: string): RunningProgram;
 }
 
+const ALICE_AND_BOB: readonly User[] = [{ username: 'alice' }, { username: 'bob' }];
+
 /** All of it ends with the test, and so does whoever is still at work. Jobs of hooks end as their label says. */
-export async function crew(t: Test): Promise<Crew> {
+export async function crew(t: Test, others: readonly User[] = []): Promise<Crew> {
   const cluster = await emptyControlPlane(t);
   const admin = await cluster.client();
   await admin.createNamespace('prod');
@@ -41,8 +44,8 @@ export async function crew(t: Test): Promise<Crew> {
   writes.on(({ verb, object }) => void (verb === 'ADDED' && endJob(admin, object)));
 
   const kubeconfigs = new Map<string, string>();
-  for (const username of ['alice', 'bob']) {
-    kubeconfigs.set(username, await cluster.kubeconfig({ user: { username }, namespace: 'prod' }));
+  for (const user of [...ALICE_AND_BOB, ...others]) {
+    kubeconfigs.set(user.username, await cluster.kubeconfig({ user, namespace: 'prod' }));
   }
   const binaries = new Map<HelmVersion, string>();
   for (const version of VERSIONS) binaries.set(version, (await helmBinary(version)).helm);

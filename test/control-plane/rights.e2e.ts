@@ -1,0 +1,289 @@
+/** That Lockkeeper runs with the rights of deploy/rbac.yaml: it uses each of them, needs each of them, and asks for no more. */
+import t, { type Test } from 'tap';
+import type { Config } from '../../src/config.ts';
+import { DRIVERS, type Driver } from '../../src/helm/release.ts';
+import { emptyControlPlane } from '../clusters/start.ts';
+import { lockkeeperOn } from '../e2e/world.ts';
+import { freePort } from '../support/free-port.ts';
+import { LOCKKEEPER, startServiceOn } from '../support/lockkeeper.ts';
+import { readManifest } from '../support/manifests.ts';
+import { record } from '../support/records.ts';
+import { restClient } from '../support/rest.ts';
+import { type AuditEvent, auditEvents } from './audit.ts';
+
+/** `get secrets`, or `create tokenreviews.authentication.k8s.io`. */
+type RightName = string;
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+function nameOf(verb: string, resource: string, group = ''): RightName {
+  return `${verb} ${group === '' ? resource : `${resource}.${group}`}`;
+}
+
+/** One rule for each right, as the manifest grants them. */
+async function granted(): Promise<ReadonlyMap<RightName, Rule>> {
+  const role = (await readManifest('deploy/rbac.yaml')).find(({ kind }) => kind === 'ClusterRole');
+  const rules = role?.rules as readonly Rule[];
+  const single = rules.flatMap(({ apiGroups, resources, verbs }) =>
+    apiGroups.flatMap((group) =>
+      resources.flatMap((resource) =>
+        verbs.map((verb) => {
+          const rule: Rule = { apiGroups: [group], resources: [resource], verbs: [verb] };
+          return [nameOf(verb, resource, group), rule] as const;
+        }),
+      ),
+    ),
+  );
+  return new Map(single);
+}
+
+const RIGHTS = await granted();
+
+const ROLE = '/apis/rbac.authorization.k8s.io/v1/clusterroles/lockkeeper';
+
+/** Lockkeeper on a real cluster, asked for everything by bob. */
+async function world(t: Test, config: Partial<Config> = {}) {
+  const cluster = await emptyControlPlane(t);
+  const admin = await cluster.client();
+  await admin.createNamespace('prod');
+  const before = (await auditEvents(cluster)).length;
+  const lockkeeper = await lockkeeperOn(t, cluster, {
+    config: { holdSeconds: 0, maxWaitSeconds: 0, metricsPort: await freePort(), ...config },
+  });
+  return {
+    ...lockkeeper,
+    cluster,
+    admin,
+    bob: await restClient(t, lockkeeper, { username: 'bob' }),
+    /** What Lockkeeper has asked for since this began. */
+    asked: async () =>
+      (await auditEvents(cluster)).slice(before).filter(({ user }) => user.username === LOCKKEEPER.username),
+  };
+}
+
+type World = Awaited<ReturnType<typeof world>>;
+
+/** As Helm writes it, so that it can be marked as failed. */
+function pending(release: string, revision: number, driver: Driver, status = 'pending-upgrade') {
+  const content = {
+    name: release,
+    info: { status, description: 'Preparing' },
+    version: revision,
+    namespace: 'prod',
+  };
+  const payload = Buffer.from(JSON.stringify(content)).toString('base64');
+  return record(release, revision, status, { driver, payload });
+}
+
+/** Whoever deploys: each answer as it comes. */
+function deploy({ admin }: World, release: string, revision: number, driver: Driver) {
+  const object = pending(release, revision, driver);
+  return admin.request<{ message?: string }>('POST', `/api/v1/namespaces/prod/${driver}`, object);
+}
+
+function removeRecord({ admin }: World, release: string, revision: number, driver: Driver) {
+  const path = `/api/v1/namespaces/prod/${driver}/sh.helm.release.v1.${release}.v${revision}`;
+  return admin.request<{ message?: string }>('DELETE', path);
+}
+
+/** What Lockkeeper is for, from the first deploy to the last clear, in one driver. */
+async function everything(t: Test, w: World, driver: Driver): Promise<void> {
+  const { bob } = w;
+  const api = `api-${driver}`;
+  const gap = `gap-${driver}`;
+  t.match(await deploy(w, api, 1, driver), { code: 201 }, 'a deploy is let through');
+  t.match(await deploy(w, api, 2, driver), { code: 409 }, 'one beside it is not');
+  t.match(await deploy(w, gap, 1, driver), { code: 201 });
+  t.match(
+    await deploy(w, gap, 3, driver),
+    { code: 409 },
+    'nor one above a gap in the history, found by a list',
+  );
+  t.match(await removeRecord(w, api, 1, driver), { code: 409 }, 'the guard keeps the record');
+  t.match(await bob.get(''), { status: 200 });
+  t.match(await bob.request('GET', '/api/v1/locks'), { status: 200 });
+  t.match(await bob.get(`/${api}`), { status: 200, body: { holder: { user: 'admin' } } });
+  t.match(await bob.get(`/${api}/wait?timeout=1`), { status: 409 });
+  t.match(await bob.remove(`/${api}`), { status: 409 }, 'a live lock is kept');
+  t.match(await bob.remove(`/${api}?force=true`), { status: 200, body: { strategy: 'mark-failed' } });
+  t.match(await bob.remove(`/${gap}?force=true&strategy=delete`), { status: 200 });
+  t.match(await bob.get(`/${gap}/wait?timeout=1`), { status: 204 });
+  t.match(
+    await w.admin.list('/api/v1/namespaces/prod/events'),
+    { length: 2 },
+    'both clears are told as Events',
+  );
+}
+
+const OUR_BINDING = 'RBAC: allowed by ClusterRoleBinding "lockkeeper"';
+
+/** `RBAC: allowed by ClusterRoleBinding "system:basic-user" of ClusterRole …` */
+function bindingOf(reason = ''): string {
+  return /Binding "([^"]+)"/.exec(reason)?.[1] ?? reason;
+}
+
+function rightOf({ verb, objectRef }: AuditEvent): RightName {
+  const { resource = '', apiGroup } = objectRef ?? {};
+  return nameOf(verb, resource, apiGroup);
+}
+
+t.test('every right of the manifest is used, and none is missing', async (t) => {
+  const used = new Set<RightName>();
+  const others = new Set<string>();
+  const forbidden: AuditEvent[] = [];
+  for (const driver of DRIVERS) {
+    await t.test(driver, async (t) => {
+      const w = await world(t);
+      await everything(t, w, driver);
+      const metrics = await fetch(`http://127.0.0.1:${w.service.metricsPort}/metrics`);
+      t.match(await metrics.text(), /lockkeeper_locks\{verdict="live"\}/);
+      for (const event of await w.asked()) {
+        const { annotations = {} } = event;
+        if (annotations['authorization.k8s.io/decision'] === 'forbid') forbidden.push(event);
+        else if (annotations['authorization.k8s.io/reason']?.startsWith(OUR_BINDING))
+          used.add(rightOf(event));
+        else others.add(`${rightOf(event)}: ${bindingOf(annotations['authorization.k8s.io/reason'])}`);
+      }
+    });
+  }
+  t.same(forbidden, [], 'nothing was forbidden');
+  t.same([...used].sort(), [...RIGHTS.keys()].sort(), 'what was used is what was granted');
+  t.same(
+    [...others],
+    ['create selfsubjectreviews.authentication.k8s.io: system:basic-user'],
+    'everybody else may do the rest',
+  );
+});
+
+/** From now on Lockkeeper may do no more than this; resolves when the API server has heard of it. */
+async function leave({ admin }: World, rights: ReadonlyMap<RightName, Rule>): Promise<void> {
+  const role = await admin.get(ROLE);
+  await admin.replace(ROLE, { ...role, rules: [...rights.values()] });
+  for (const [name, { apiGroups, resources, verbs }] of RIGHTS) {
+    const [group, resource, verb] = [apiGroups[0], resources[0], verbs[0]];
+    const review = {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: { user: LOCKKEEPER.username, resourceAttributes: { group, resource, verb } },
+    };
+    const may = async () => {
+      const { status } = await admin.create('/apis/authorization.k8s.io/v1/subjectaccessreviews', review);
+      return (status as { allowed: boolean }).allowed;
+    };
+    while ((await may()) !== rights.has(name));
+  }
+}
+
+function isStored({ admin }: World, release: string, revision: number, driver: Driver): Promise<boolean> {
+  const path = `/api/v1/namespaces/prod/${driver}/sh.helm.release.v1.${release}.v${revision}`;
+  return admin.request('GET', path).then(({ code }) => code === 200);
+}
+
+/** What people see when a right is missing: never a yes that rests on nothing. */
+type Loss = (t: Test, w: World) => Promise<void>;
+
+/** Another replica, which starts when the right is gone. */
+async function replica(t: Test, { cluster }: World) {
+  const { service, logs } = await startServiceOn(t, cluster, { metricsPort: await freePort() });
+  return {
+    logs,
+    readyz: async () => {
+      const response = await fetch(`http://127.0.0.1:${service.metricsPort}/readyz`);
+      return { status: response.status, text: await response.text() };
+    },
+  };
+}
+
+const NO_ANSWER = /failed calling webhook "gate\.lockkeeper\.dev"/;
+
+function lossesIn(driver: Driver): Readonly<Record<RightName, Loss>> {
+  const cannot = (verb: string) => new RegExp(`cannot ${verb} resource "${driver}"`);
+  return {
+    [`get ${driver}`]: async (t, w) => {
+      t.match(await deploy(w, 'api', 3, driver), { code: 500, body: { message: NO_ANSWER } });
+      t.notOk(await isStored(w, 'api', 3, driver), 'a deploy is not let through unseen');
+      t.match(await w.bob.remove('/api?force=true'), { status: 502, body: { detail: cannot('get') } });
+    },
+    [`list ${driver}`]: async (t, w) => {
+      t.match(await deploy(w, 'api', 4, driver), { code: 500, body: { message: NO_ANSWER } });
+      t.notOk(await isStored(w, 'api', 4, driver), 'a deploy above a gap is not let through unseen');
+      t.match(await w.bob.get('/api'), { status: 502, body: { detail: cannot('list') } });
+      const { logs, readyz } = await replica(t, w);
+      await logs.line('the watch was lost, trying again', ({ reason }) =>
+        cannot('list').test(String(reason)),
+      );
+      t.match(await readyz(), {
+        status: 503,
+        text: 'not ready: the pending releases have not been listed yet',
+      });
+    },
+    [`watch ${driver}`]: async (t, w) => {
+      const { logs } = await replica(t, w);
+      const lost = await logs.line('the watch was lost, trying again');
+      t.match(lost, { resource: driver, reason: cannot('watch') }, 'it is in the log');
+      t.match(await deploy(w, 'api', 3, driver), { code: 409 }, 'whoever deploys is judged by a live read');
+    },
+    [`update ${driver}`]: async (t, w) => {
+      t.match(await w.bob.remove('/api?force=true'), { status: 502, body: { detail: cannot('update') } });
+      t.match(
+        await w.bob.get('/api'),
+        { body: { revision: 2, status: 'pending-upgrade' } },
+        'it is still locked',
+      );
+    },
+    [`delete ${driver}`]: async (t, w) => {
+      const answer = await w.bob.remove('/api?force=true&strategy=delete');
+      t.match(answer, { status: 502, body: { detail: cannot('delete') } });
+      t.ok(await isStored(w, 'api', 2, driver), 'the record is still there');
+    },
+  };
+}
+
+const LOSSES: Readonly<Record<RightName, Loss>> = {
+  ...lossesIn('secrets'),
+  ...lossesIn('configmaps'),
+  'create events': async (t, w) => {
+    t.match(await w.bob.remove('/api?force=true'), { status: 200 }, 'it is cleared all the same');
+    const unsaid = await w.logs.line('no Event could be recorded');
+    t.match(unsaid, { reason: /cannot create resource "events"/ });
+  },
+  'create tokenreviews.authentication.k8s.io': async (t, w) => {
+    // Who asks is nobody yet, and is told no more.
+    const detail = 'the API server cannot be asked now whose token this is; the log of lockkeeper says why';
+    t.match(await w.bob.get('/api'), { status: 503, body: { detail } });
+    const unsaid = await w.logs.line('the API server does not say whose token this is');
+    t.match(unsaid, { reason: /cannot create resource "tokenreviews"/ });
+  },
+  'create subjectaccessreviews.authorization.k8s.io': async (t, w) => {
+    const detail = /cannot create resource "subjectaccessreviews"/;
+    t.match(await w.bob.get('/api'), { status: 502, body: { detail } });
+  },
+};
+
+t.test('without one of its rights, Lockkeeper says what it cannot do', async (t) => {
+  t.same(Object.keys(LOSSES).sort(), [...RIGHTS.keys()].sort(), 'each is tried');
+  for (const [name, loss] of Object.entries(LOSSES)) {
+    await t.test(name, async (t) => {
+      const w = await world(t);
+      const driver = name.endsWith('configmaps') ? 'configmaps' : 'secrets';
+      await w.admin.create(`/api/v1/namespaces/prod/${driver}`, pending('api', 1, driver, 'deployed'));
+      await deploy(w, 'api', 2, driver);
+      await leave(w, new Map([...RIGHTS].filter(([right]) => right !== name)));
+      await loss(t, w);
+      const forbidden = (await w.asked()).filter(({ responseStatus }) => responseStatus?.code === 403);
+      t.same([...new Set(forbidden.map(rightOf))], [name], 'that, and nothing else, was forbidden');
+    });
+  }
+});
+
+t.test('whoever keeps releases in Secrets only needs no right to ConfigMaps', async (t) => {
+  const w = await world(t, { drivers: ['secrets'] });
+  await leave(w, new Map([...RIGHTS].filter(([right]) => !right.endsWith(' configmaps'))));
+  await everything(t, w, 'secrets');
+  const codes = (await w.asked()).map(({ responseStatus }) => responseStatus?.code);
+  t.notOk(codes.includes(403), 'nothing is forbidden');
+});
