@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { ApiClient } from '../clusters/client.ts';
 import type { HelmDriver } from '../e2e/world.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
+import type { RunningProgram } from '../tools/run.ts';
 import { auditEvents } from './audit.ts';
 import { type Crew, crew, historyOf, nameAt, type Place, putUpFence, VERSIONS } from './crew.ts';
 import { hookOf, inWordsOf, ORDINARY_STEPS, type Step } from './ordinary-commands.ts';
@@ -204,45 +205,79 @@ t.test('no ordinary command of any Helm needs what the fence forbids', async (t)
   await Promise.all(VERSIONS.map(live));
 });
 
-/** A `helm test` that goes on while others deploy: it holds a copy of the record, which it writes at its end. */
-async function testBesideUpgrade(c: Crew, place: Place, release: string) {
-  const step = (command: string) => take(c, place, release, { command, ends: 'well' });
-  const added = (job: string) =>
-    c.writes.next(({ verb, object }) => verb === 'ADDED' && object.metadata.name === `${release}-${job}`);
-  const succeed = (job: string) => c.admin.completeJob('prod', `${release}-${job}`, 'Complete');
+/** A `helm test` holds a copy of the newest record, which it writes at its end, whatever became of it meanwhile. */
+const TESTS = [
+  {
+    began: 'before an upgrade',
+    // The test starts first.
+    order: ['test', 'pre-upgrade'],
+    installed: 'install R CHART --set hooks={test},outcome=Never',
+    history: { without: ['1 deployed', '2 deployed'], with: ['1 superseded', '2 deployed'] },
+    refusal: /revision 1 is superseded and cannot become deployed again: /,
+  },
+  {
+    began: 'during an upgrade',
+    order: ['pre-upgrade', 'test'],
+    installed: 'install R CHART',
+    history: { without: ['1 superseded', '2 pending-upgrade'], with: ['1 superseded', '2 deployed'] },
+    refusal: /revision 2 is deployed and cannot become pending-upgrade again: /,
+  },
+] as const;
 
-  await step('install R CHART --set hooks={test},outcome=Never');
-  const oldTest = added('test');
-  const testing = c.helm(place, `test ${release}`);
-  await oldTest;
-  const inFlight = added('pre-upgrade');
-  const upgrade = c.helm(place, `upgrade ${release} CHART --set hooks={pre-upgrade},outcome=Never`);
-  await inFlight;
-  await succeed('pre-upgrade');
-  const { code } = await upgrade.done;
-  await succeed('test');
-  return { upgraded: code, ...(await testing.done) };
+const COMMANDS = {
+  test: 'test R',
+  'pre-upgrade': 'upgrade R CHART --set hooks={pre-upgrade,test},outcome=Never',
+} as const;
+
+/** Starts both, each up to its hook; then the upgrade ends, and after it the test. */
+async function testBesideUpgrade(
+  c: Crew,
+  place: Place,
+  release: string,
+  order: readonly (keyof typeof COMMANDS)[],
+) {
+  const running = new Map<string, RunningProgram>();
+  for (const hook of order) {
+    const job = `${release}-${hook}`;
+    const begins = c.writes.next(({ verb, object }) => verb === 'ADDED' && object.metadata.name === job);
+    running.set(hook, c.helm(place, COMMANDS[hook].replace('R', release)));
+    await begins;
+  }
+  const codes: (number | null | undefined)[] = [];
+  let stderr = '';
+  for (const hook of ['pre-upgrade', 'test']) {
+    await c.admin.completeJob('prod', `${release}-${hook}`, 'Complete');
+    const result = await running.get(hook)?.done;
+    codes.push(result?.code);
+    stderr = result?.stderr ?? '';
+  }
+  return { codes, stderr };
 }
 
-t.test('a helm test that began before an upgrade does not make its revision deployed again', async (t) => {
-  const c = await crew(t);
-  const tested = async (version: HelmVersion, name: string) => {
-    const place = { version, driver: DRIVERS[version] };
-    const release = nameAt(place, name);
-    const { upgraded, code, stderr } = await testBesideUpgrade(c, place, release);
-    return { version, upgraded, code, stderr, history: await historyOf(c, place, release) };
-  };
-  const without = await Promise.all(VERSIONS.map((version) => tested(version, 'before')));
-  for (const { version, history } of without) {
-    t.same(history, ['1 deployed', '2 deployed'], `Helm ${version}, without the fence: two are deployed`);
-  }
-  await putUpFence(c.admin);
-  for (const each of await Promise.all(VERSIONS.map((version) => tested(version, 'after')))) {
-    t.match(
-      each,
-      { upgraded: 0, code: 1, stderr: /revision 1 is superseded and cannot become deployed again: / },
-      `Helm ${each.version}: the test ends badly, and says why`,
+for (const { began, order, installed, history, refusal } of TESTS) {
+  t.test(`a helm test that began ${began} does not undo what the upgrade wrote`, async (t) => {
+    const c = await crew(t);
+    const places = VERSIONS.map((version) => ({ version, driver: DRIVERS[version] }));
+    const tested = async (place: Place, name: string) => {
+      const release = nameAt(place, name);
+      await take(c, place, release, { command: installed, ends: 'well' });
+      const outcome = await testBesideUpgrade(c, place, release, order);
+      return { ...outcome, history: await historyOf(c, place, release) };
+    };
+    await Promise.all(
+      places.map(async (place) => {
+        const outcome = await tested(place, 'free');
+        const expected = { codes: [0, 0], history: history.without };
+        t.match(outcome, expected, `Helm ${place.version}, without the fence: it does`);
+      }),
     );
-    t.same(each.history, ['1 superseded', '2 deployed'], `Helm ${each.version}: one is deployed`);
-  }
-});
+    await putUpFence(c.admin);
+    await Promise.all(
+      places.map(async (place) => {
+        const outcome = await tested(place, 'fenced');
+        const expected = { codes: [0, 1], stderr: refusal, history: history.with };
+        t.match(outcome, expected, `Helm ${place.version}: its test ends badly, and says why`);
+      }),
+    );
+  });
+}
