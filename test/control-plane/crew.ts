@@ -10,10 +10,28 @@ import { type Writes, watchWrites } from '../clusters/writes.ts';
 import type { HelmDriver } from '../e2e/world.ts';
 import { apply, readManifest } from '../support/manifests.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
+import { GoIsMissing } from '../tools/go.ts';
 import { helmEnvironment, type RunningProgram, start } from '../tools/run.ts';
 
-/** What people have, oldest first. */
-export const VERSIONS: readonly HelmVersion[] = ['3.8.0', '3.9.4', '3.17.3', '3.22.0', '4.1.4', '4.3.1'];
+const ALL_VERSIONS = ['3.8.0', '3.9.4', '3.17.3', '3.22.0', '4.1.4', '4.3.1'] as const;
+
+/** What people have, oldest first; without Go, only those that npm brings. */
+export const VERSIONS: readonly HelmVersion[] = await versionsHere();
+
+async function versionsHere(): Promise<readonly HelmVersion[]> {
+  const here = await Promise.all(ALL_VERSIONS.map(isHere));
+  return ALL_VERSIONS.filter((_, index) => here[index]);
+}
+
+async function isHere(version: HelmVersion): Promise<boolean> {
+  try {
+    await helmBinary(version);
+    return true;
+  } catch (error) {
+    if (error instanceof GoIsMissing) return false;
+    throw error;
+  }
+}
 
 /** Goes as its values say: `hooks`, `outcome`, `message`, `broken`. */
 const CHART = new URL('chart', import.meta.url).pathname;

@@ -44,7 +44,7 @@ const isHelm4 = (version: HelmVersion) => version.startsWith('4.');
 
 const STORIES: readonly Story[] = [
   {
-    name: 'an upgrade cannot write its record, and says why',
+    name: 'an upgrade that lost its lock cannot write its record, and says why',
     before: ['install R CHART'],
     zombie: FROZEN_UPGRADE,
     clear: 'mark-failed',
@@ -57,7 +57,7 @@ const STORIES: readonly Story[] = [
     repaired: true,
   },
   {
-    name: 'an upgrade that fails does not make the revision below it deployed again, of which it holds an old copy',
+    name: 'an upgrade that lost its lock, and fails, does not make the revision below it deployed again',
     before: ['install R CHART'],
     zombie: FROZEN_UPGRADE,
     clear: 'mark-failed',
@@ -69,7 +69,7 @@ const STORIES: readonly Story[] = [
     resources: 'meanwhile',
   },
   {
-    name: 'a first install, which the upgrade that repaired it has superseded',
+    name: 'a first install that lost its lock does not come back over the upgrade that repaired it',
     before: [],
     zombie: 'install R CHART --set hooks={post-install},outcome=Never,message=zombie',
     clear: 'mark-failed',
@@ -80,7 +80,7 @@ const STORIES: readonly Story[] = [
     resources: 'meanwhile',
   },
   {
-    name: 'an upgrade of what was uninstalled meanwhile',
+    name: 'an upgrade that lost its lock does not come back over an uninstall',
     before: ['install R CHART'],
     zombie: FROZEN_UPGRADE,
     clear: 'mark-failed',
@@ -90,7 +90,7 @@ const STORIES: readonly Story[] = [
     resources: 'zombie',
   },
   {
-    name: 'a limit: a rollback first supersedes whatever is deployed, as any rollback may',
+    name: 'a rollback that lost its lock supersedes what is deployed, and nothing is then (a limit)',
     before: [
       'install R CHART --set hooks={pre-rollback},outcome=Never,message=zombie',
       'upgrade R CHART --set message=second',
@@ -104,7 +104,7 @@ const STORIES: readonly Story[] = [
     repaired: true,
   },
   {
-    name: 'a limit: a record that was deleted, and whose number was used again, is overwritten',
+    name: 'an upgrade whose record was deleted overwrites the one that took its number (a limit)',
     before: ['install R CHART'],
     zombie: FROZEN_UPGRADE,
     clear: 'delete',
@@ -180,7 +180,7 @@ for (const story of STORIES) {
         const { version, driver } = place;
         const outcome = await live(w, place, story);
         const expected = { cleared: 200, end: end(version), history, resources };
-        t.match(outcome, expected, `Helm ${version}, driver ${driver}`);
+        t.match(outcome, expected, `Helm ${version}, driver ${driver}: ${story.name}`);
         if (story.repaired) await works(w, place, nameAt(place, 'api'), 'upgrade R CHART --reset-values');
       }),
     );
@@ -189,7 +189,7 @@ for (const story of STORIES) {
 
 t.test('a rollback clears a stale lock on its way, and the fence lets both pass', async (t) => {
   const w = await world(t);
-  const place = { version: '4.3.1', driver: 'secret' } as const;
+  const place = { version: '4.1.4', driver: 'secret' } as const;
   await works(w, place, 'api', 'install R CHART');
   const { thaw } = await freeze(w, place, 'api', FROZEN_UPGRADE);
   await w.cluster.letTimePass(STALE_AFTER_MS);
