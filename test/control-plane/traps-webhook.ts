@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 import type { Test } from 'tap';
+import { issueAuthority, issueServingCertificate } from '../../src/tls/issue.ts';
 import type { ApiClient } from '../clusters/client.ts';
 import { createEvents } from '../clusters/embedded/events.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
@@ -65,6 +66,8 @@ export interface WebhookOptions {
   /** Whether it is asked about the namespace of its own name only, where `probe` is. Default: about all. */
   readonly alone?: boolean;
   readonly timeoutSeconds?: number;
+  /** Whether it is named as a Service, as in a cluster. Default: by a URL on the loopback. */
+  readonly service?: boolean;
 }
 
 /** The API server keeps an idle connection for 90 s; whoever closes it sooner may do so under a call (trap 18, seen). */
@@ -93,7 +96,8 @@ export async function startWebhook(t: Test, admin: ApiClient, options: WebhookOp
     );
   }
 
-  const { certificate: cert, privateKey: key } = serving.pair;
+  const { caCertificate, pair } = options.service ? await servingFor(`webhook.${name}.svc`) : serving;
+  const { certificate: cert, privateKey: key } = pair;
   const server = http2
     ? createSecureServer({ cert, key, allowHTTP1: true }, answer)
     : createServer({ cert, key, keepAliveTimeout: KEPT_MS }, answer);
@@ -106,8 +110,9 @@ export async function startWebhook(t: Test, admin: ApiClient, options: WebhookOp
     for (const socket of sockets) socket.destroy();
   });
   const { port } = server.address() as AddressInfo;
-  await admin.create(GATE_WEBHOOKS_PATH, configuration(port, options));
   await admin.createNamespace(name);
+  if (options.service) await admin.create(`/api/v1/namespaces/${name}/services`, SERVICE);
+  await admin.create(GATE_WEBHOOKS_PATH, configuration(port, caCertificate, options));
   // It takes some milliseconds to hear of a configuration.
   while (asks.length === 0) await probe(admin, name);
   return {
@@ -147,15 +152,29 @@ function askOf(
   };
 }
 
-function configuration(port: number, { name, alone = false, timeoutSeconds = 15 }: WebhookOptions) {
+/** Leads to this machine, without anybody who runs Services. */
+const SERVICE = { metadata: { name: 'webhook' }, spec: { type: 'ExternalName', externalName: 'localhost' } };
+
+async function servingFor(host: string): Promise<typeof serving> {
+  const now = new Date();
+  const authority = await issueAuthority({ commonName: host, validDays: 1, now });
+  const pair = await issueServingCertificate(authority, { hosts: [host], validDays: 1, now });
+  return { caCertificate: authority.certificate, pair };
+}
+
+function configuration(port: number, caCertificate: string, options: WebhookOptions) {
+  const { name, alone = false, timeoutSeconds = 15, service = false } = options;
+  const path = '/admission';
   return {
     metadata: { name },
     webhooks: [
       {
         name: `${name}.lockkeeper.dev`,
         clientConfig: {
-          url: `https://127.0.0.1:${port}/admission`,
-          caBundle: Buffer.from(serving.caCertificate).toString('base64'),
+          ...(service
+            ? { service: { namespace: name, name: 'webhook', port, path } }
+            : { url: `https://127.0.0.1:${port}${path}` }),
+          caBundle: Buffer.from(caCertificate).toString('base64'),
         },
         rules: [
           {
