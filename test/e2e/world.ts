@@ -139,11 +139,12 @@ export async function upgradeInFlight(
   { admin, writes, helm }: World,
   options: readonly string[] = [],
   release = 'api',
+  chart = CHART,
 ) {
   const job = writes.next(
     ({ verb, object }) => verb === 'ADDED' && object.metadata.name === `${release}-pre`,
   );
-  const upgrade = helm(['upgrade', release, CHART, '--set', 'hook.pre=true,message=second', ...options]);
+  const upgrade = helm(['upgrade', release, chart, '--set', 'hook.pre=true,message=second', ...options]);
   await job;
   return {
     upgrade,
