@@ -4,7 +4,7 @@
  */
 import tap, { type Test } from 'tap';
 import type { Cluster } from './cluster.ts';
-import { type ControlPlane, startControlPlane } from './control-plane/cluster.ts';
+import { type ControlPlane, startControlPlane, useControlPlane } from './control-plane/cluster.ts';
 import { type EmbeddedClusterOptions, startEmbeddedCluster } from './embedded/cluster.ts';
 
 /** Whether `npm run test:e2e` asked for the real one. */
@@ -18,18 +18,37 @@ export async function startCluster(t: Test, options?: EmbeddedClusterOptions): P
   return cluster;
 }
 
-let running: Promise<ControlPlane> | undefined;
+/** Those that a run has started for all its files: as many as it runs at once, in JSON. */
+const SHARED = process.env.LOCKKEEPER_TEST_CONTROL_PLANES;
+
+let cluster: Promise<ControlPlane> | undefined;
 
 /**
  * A real cluster takes seconds to start, so the tests of one file share one, one after the other, and each leaves it
  * as it found it. Tests that run at the same time must not ask for it both.
  */
 export async function emptyControlPlane(t: Test): Promise<ControlPlane> {
-  if (!running) {
-    running = startControlPlane();
-    tap.teardown(async () => (await running)?.stop());
-  }
-  const cluster = await running;
-  t.teardown(() => cluster.empty());
-  return cluster;
+  cluster ??= SHARED === undefined ? untilTheEnd(startControlPlane()) : untilTheEnd(shared(SHARED));
+  const ready = await cluster;
+  t.teardown(() => ready.empty());
+  return ready;
+}
+
+/** One whose audit log tells of nobody but the tests of this file. */
+export async function ownControlPlane(t: Test): Promise<ControlPlane> {
+  cluster ??= untilTheEnd(startControlPlane());
+  return emptyControlPlane(t);
+}
+
+async function shared(running: string): Promise<ControlPlane> {
+  // tap numbers the files that it runs at once from 0.
+  const found = await useControlPlane(JSON.parse(running)[Number(process.env.TAP_JOB_ID)]);
+  // A file that was killed may have left something.
+  await found.empty();
+  return found;
+}
+
+function untilTheEnd(starting: Promise<ControlPlane>): Promise<ControlPlane> {
+  tap.teardown(async () => (await starting).stop());
+  return starting;
 }

@@ -1,12 +1,16 @@
 /** The fence (deploy/fence.yaml) alone: there is no Lockkeeper here, and it holds all the same. */
 import t, { type Test } from 'tap';
 import type { ApiClient } from '../clusters/client.ts';
+import { ownControlPlane } from '../clusters/start.ts';
 import type { HelmDriver } from '../e2e/world.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
 import type { RunningProgram } from '../tools/run.ts';
 import { auditEvents } from './audit.ts';
 import { type Crew, crew, historyOf, nameAt, type Place, putUpFence, VERSIONS } from './crew.ts';
 import { hookOf, inWordsOf, ORDINARY_STEPS, type Step } from './ordinary-commands.ts';
+
+// What its audit log tells of refusals is to be of these tests.
+await ownControlPlane(t);
 
 /** All that Helm knows. */
 const STATUSES = [

@@ -9,6 +9,7 @@ import { createWriteStream, globSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startControlPlane } from '../clusters/control-plane/cluster.ts';
 import { controlPlaneProgram } from '../clusters/control-plane/programs.ts';
 import { builtHelmBinaries } from '../tools/binaries.ts';
 import { GoIsMissing } from '../tools/go.ts';
@@ -18,6 +19,9 @@ import { progressLine } from './progress.ts';
 /** What runs on both clusters, and what only a real one can show. */
 const SUITE = ['test/clusters/conformance/*.test.ts', 'test/e2e/*.test.ts', 'test/control-plane/*.e2e.ts'];
 
+/** Slow, and told on the real cluster by the Helms that Go builds: the oldest, and the newest of each line. */
+const EMBEDDED_ONLY = /\/next-[\d.]+\.test\.ts$/;
+
 /** They need a Helm that only Go can make. */
 const OF_BUILT_HELMS = /\/helm-[\d.]+\.e2e\.ts$/;
 
@@ -25,6 +29,9 @@ const PAGE = 'docs/helm-versions.md';
 
 const HOW_TO_GET_IT =
   'install Go 1.26 or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd (setup-envtest use -p path)';
+
+/** Files at once. Much of their time is spent in waiting, so one more than the smallest machine has cores. */
+const JOBS = 3;
 
 /** Seconds for one file, on a machine that is busy with others. */
 const TIMEOUT_SECONDS = 600;
@@ -62,7 +69,9 @@ async function build(): Promise<boolean> {
 }
 
 function wholeSuite(): string[] {
-  const files = SUITE.flatMap((pattern) => globSync(pattern).sort());
+  const files = SUITE.flatMap((pattern) => globSync(pattern).sort()).filter(
+    (file) => !EMBEDDED_ONLY.test(file),
+  );
   return withAllHelms ? files : files.filter((file) => !OF_BUILT_HELMS.test(file));
 }
 
@@ -81,21 +90,34 @@ async function runSuite(files: readonly string[]): Promise<number> {
 /** Runs files as `tap run` does; `output` is a file for what they say, as it came. */
 async function tap(files: readonly string[], output: string): Promise<number> {
   const { isTTY } = process.stdout;
+  const planes = await Promise.all(Array.from({ length: JOBS }, () => startControlPlane()));
   // Where tap writes no report for people, it would write everything twice to standard output for an --output-file.
   const reporting = isTTY ? [`--output-file=${output}`] : ['--reporter=tap'];
-  const options = ['run', '--disable-coverage', `--timeout=${TIMEOUT_SECONDS}`, ...reporting];
+  const options = [
+    'run',
+    '--disable-coverage',
+    `--jobs=${JOBS}`,
+    `--timeout=${TIMEOUT_SECONDS}`,
+    ...reporting,
+  ];
   const child = spawn('tap', [...options, ...files], {
     stdio: ['inherit', isTTY ? 'inherit' : 'pipe', 'inherit'],
-    env: { ...process.env, LOCKKEEPER_TEST_CLUSTER: 'control-plane' },
+    env: {
+      ...process.env,
+      LOCKKEEPER_TEST_CLUSTER: 'control-plane',
+      LOCKKEEPER_TEST_CONTROL_PLANES: JSON.stringify(planes.map(({ running }) => running)),
+    },
   });
   child.stdout?.pipe(process.stdout);
   child.stdout?.pipe(createWriteStream(output));
   // A Ctrl-C reaches tap as well, and it ends the tests: this process ends after it, and takes away its folder.
   process.on('SIGINT', () => {});
-  return new Promise((resolve, reject) => {
+  const code = await new Promise<number>((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => resolve(code ?? 1));
+    child.once('close', (status) => resolve(status ?? 1));
   });
+  for (const plane of planes) await plane.stop();
+  return code;
 }
 
 async function comparePage(page: string): Promise<number> {

@@ -113,13 +113,15 @@ t.test('of a pending record, it hears when it is created, and when it is deleted
       await admin.patch(own, { metadata: { annotations: { 'lockkeeper.dev/allow-delete': 'true' } } });
       t.equal(front.admissions.length, before + 1, `${sort.kind}, ${status}: one call, of its creation`);
       await admin.remove(own);
-      t.match(
-        front.admissions.slice(before),
-        [
-          { operation: 'CREATE', name: object.metadata.name, allowed: true },
-          { operation: 'DELETE', name: object.metadata.name, allowed: true },
-        ],
-        'and one, of its deletion',
+      const { name } = object.metadata;
+      const [creation, ...deletions] = front.admissions.slice(before);
+      t.match(creation, { operation: 'CREATE', name, allowed: true });
+      // Seen: an API server asks with the record of its cache first, which may lack the annotation still, and when that
+      // is refused, again with the record as it is.
+      t.match(deletions.at(-1), { operation: 'DELETE', name, allowed: true }, 'and one, of its deletion');
+      t.ok(
+        deletions.slice(0, -1).every(({ operation, code }) => operation === 'DELETE' && code === 409),
+        'but for one that was asked with an older record',
       );
     }
   }

@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import type { Config } from '../../src/config.ts';
 import { DRIVERS, type Driver } from '../../src/helm/release.ts';
-import { emptyControlPlane } from '../clusters/start.ts';
+import { ownControlPlane } from '../clusters/start.ts';
 import { lockkeeperOn } from '../e2e/world.ts';
 import { freePort } from '../support/free-port.ts';
 import { LOCKKEEPER, startServiceOn } from '../support/lockkeeper.ts';
@@ -47,7 +47,7 @@ const ROLE = '/apis/rbac.authorization.k8s.io/v1/clusterroles/lockkeeper';
 
 /** Lockkeeper on a real cluster, asked for everything by bob. */
 async function world(t: Test, config: Partial<Config> = {}) {
-  const cluster = await emptyControlPlane(t);
+  const cluster = await ownControlPlane(t);
   const admin = await cluster.client();
   await admin.createNamespace('prod');
   const before = (await auditEvents(cluster)).length;

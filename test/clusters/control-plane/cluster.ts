@@ -24,8 +24,8 @@ import { empty, KEPT } from './empty.ts';
 import { controlPlaneProgram } from './programs.ts';
 import { serviceAccountToken } from './service-accounts.ts';
 
-/** As main.go prints it. */
-interface Started {
+/** As main.go prints it: enough for any process of this machine to use it. */
+export interface RunningControlPlane {
   readonly url: string;
   readonly version: string;
   readonly caCertificate: string;
@@ -55,8 +55,12 @@ const GROUP = 'administrators';
 
 const ADMIN: User = { username: 'admin' };
 
-/** @throws GoIsMissing, or an Error with the end of the log, when it does not start */
-export async function startControlPlane(options: GoOptions = {}): Promise<ControlPlane> {
+export interface StartedControlPlane extends ControlPlane {
+  readonly running: RunningControlPlane;
+}
+
+/** `stop` ends it. @throws GoIsMissing, or an Error with the end of the log, when it does not start */
+export async function startControlPlane(options: GoOptions = {}): Promise<StartedControlPlane> {
   const { program, args } = await controlPlaneProgram(options);
   const users = [...ADMINISTRATORS.map((name) => `${name}=${GROUP}`), ...OTHERS];
   const child = spawn(program, [...args, '-while-stdin', ...users.flatMap((user) => ['-user', user])], {
@@ -65,49 +69,66 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Contro
     // A Ctrl-C reaches every process of the terminal; this one is to outlive the tests that it serves.
     detached: true,
   });
-  const started = await readStart(child);
+  const running = await readStart(child);
+  const cluster = await useControlPlane(running);
+  await makeAdministrators(await cluster.client());
+  return {
+    ...cluster,
+    running,
+    async stop() {
+      child.stdin.end();
+      await cluster.stop();
+      await ended(child);
+    },
+  };
+}
+
+/** One that another process has started, and will end: `stop` only lets go of it. */
+export async function useControlPlane(running: RunningControlPlane): Promise<ControlPlane> {
+  const { url, caCertificate, folder, version, etcd } = running;
   const clients: ApiClient[] = [];
 
   async function token(user: User): Promise<string> {
     const { username } = user;
-    const known = started.tokens[username];
+    const known = running.tokens[username];
     if (known !== undefined) return known;
     if (username.startsWith('system:serviceaccount:')) return serviceAccountToken(admin, user);
     throw new Error(`${username} is no user of the real cluster: list it, or make it a service account`);
   }
   async function client(user: User = ADMIN): Promise<ApiClient> {
-    const connected = connect({ ...started, token: await token(user) });
+    const connected = connect({ url, caCertificate, token: await token(user) });
     clients.push(connected);
     return connected;
   }
   const admin = await client();
   const everything = await deletableCollections(admin);
+
+  return {
+    url,
+    caCertificate,
+    folder,
+    version,
+    etcd,
+    auditLog: join(folder, 'audit.log'),
+    token,
+    client,
+    kubeconfig: async ({ user = ADMIN, namespace }: KubeconfigOptions = {}) =>
+      writeKubeconfig(folder, { url, caCertificate, token: await token(user), user, namespace }),
+    letTimePass: (milliseconds) => age(admin, etcd, milliseconds),
+    empty: () => empty(admin, everything),
+    async stop() {
+      for (const each of clients) each.close();
+    },
+  };
+}
+
+async function makeAdministrators(admin: ApiClient): Promise<void> {
   await admin.create('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
     metadata: { name: GROUP, labels: KEPT },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
     subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: GROUP }],
   });
   while (!(await mayDoEverything(admin, GROUP)));
-
-  return {
-    url: started.url,
-    caCertificate: started.caCertificate,
-    folder: started.folder,
-    version: started.version,
-    etcd: started.etcd,
-    auditLog: join(started.folder, 'audit.log'),
-    token,
-    client,
-    kubeconfig: async ({ user = ADMIN, namespace }: KubeconfigOptions = {}) =>
-      writeKubeconfig(started.folder, { ...started, token: await token(user), user, namespace }),
-    letTimePass: (milliseconds) => age(admin, started.etcd, milliseconds),
-    empty: () => empty(admin, everything),
-    async stop() {
-      child.stdin.end();
-      for (const each of clients) each.close();
-      await ended(child);
-    },
-  };
 }
 
 /** An API server hears of a new binding some milliseconds after it has stored it. */
@@ -123,9 +144,10 @@ async function mayDoEverything(admin: ApiClient, group: string): Promise<boolean
 type Child = ReturnType<typeof spawn> & { stdin: NodeJS.WritableStream; stdout: Readable; stderr: Readable };
 
 /** @throws Error with what it wrote to standard error when it ends before it has started */
-async function readStart(child: Child): Promise<Started> {
+async function readStart(child: Child): Promise<RunningControlPlane> {
   const complaint = text(child.stderr);
-  for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line) as Started;
+  for await (const line of createInterface({ input: child.stdout }))
+    return JSON.parse(line) as RunningControlPlane;
   throw new Error(`the control plane did not start: ${await complaint}`);
 }
 
