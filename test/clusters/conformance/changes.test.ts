@@ -292,3 +292,20 @@ t.test('a status is written apart from the rest', async (t) => {
     ]);
   });
 });
+
+t.test('owners that a PUT sends along are taken over', async (t) => {
+  const { admin } = await startCluster(t);
+  const path = '/api/v1/namespaces/prod/configmaps';
+  const made = await admin.create(path, { metadata: { name: 'owned' }, data: { a: '1', b: '1' } });
+  const [entry] = made.metadata.managedFields ?? [];
+  const { resourceVersion: _version, ...metadata } = made.metadata;
+  const managedFields = [{ ...entry, manager: 'somebody' }];
+  const { metadata: after } = await admin.replace(`${path}/owned`, {
+    ...made,
+    metadata: { ...metadata, managedFields },
+  });
+  t.same(
+    after.managedFields?.map(({ manager, fieldsV1 }) => ({ manager, fieldsV1 })),
+    [{ manager: 'somebody', fieldsV1: entry?.fieldsV1 }],
+  );
+});

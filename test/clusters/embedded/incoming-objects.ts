@@ -165,7 +165,15 @@ export function updated(
     ...own
   } = before.metadata;
   const merged = { ...given, ...(request.resource.hasStatus && parts(request, given, before)) };
-  return tracked(request, before, withMetadata(request, merged, own as StoredObject['metadata']), stamp);
+  const next = withMetadata(request, merged, own as StoredObject['metadata']);
+  return tracked(request, withOwnersOf(given, before), next, stamp);
+}
+
+/** Who sends owners means them: they may be changed like any field. */
+function withOwnersOf(given: KubernetesObject, before: StoredObject): StoredObject {
+  const { managedFields = [] } = given.metadata;
+  if (managedFields.length === 0) return before;
+  return { ...before, metadata: { ...before.metadata, managedFields } };
 }
 
 /** PUT of an object leaves its status alone; PUT of its status leaves all else alone. */
