@@ -65,7 +65,8 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Starte
   const users = [...ADMINISTRATORS.map((name) => `${name}=${GROUP}`), ...OTHERS];
   const child = spawn(program, [...args, '-while-stdin', ...users.flatMap((user) => ['-user', user])], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: options.env ?? process.env,
+    // A quarter more memory for a fifth less of its time.
+    env: { GOGC: '400', ...(options.env ?? process.env) },
     // A Ctrl-C reaches every process of the terminal; this one is to outlive the tests that it serves.
     detached: true,
   });
