@@ -19,8 +19,11 @@ import { progressLine } from './progress.ts';
 /** What runs on both clusters, and what only a real one can show. */
 const SUITE = ['test/clusters/conformance/*.test.ts', 'test/e2e/*.test.ts', 'test/control-plane/*.e2e.ts'];
 
-/** Slow, and told on the real cluster by the Helms that Go builds: the oldest, and the newest of each line. */
-const EMBEDDED_ONLY = /\/next-[\d.]+\.test\.ts$/;
+/**
+ * Slow, and told on the real cluster by others: what comes next by the Helms that Go builds, the oldest and the newest of
+ * each line; that the embedded cluster is good enough for Helm, by all the stories.
+ */
+const EMBEDDED_ONLY = /\/(next-[\d.]+|helm)\.test\.ts$/;
 
 /** They need a Helm that only Go can make. */
 const OF_BUILT_HELMS = /\/helm-[\d.]+\.e2e\.ts$/;

@@ -5,7 +5,7 @@
 import t, { type Test } from 'tap';
 import type { ApiClient, ApiResponse } from '../clusters/client.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
-import { startCluster } from '../clusters/start.ts';
+import { REAL, startCluster } from '../clusters/start.ts';
 import { LOCKKEEPER } from '../support/lockkeeper.ts';
 import { readManifest } from '../support/manifests.ts';
 import { type RecordOptions, record } from '../support/records.ts';
@@ -85,18 +85,19 @@ function releases(count: number): string[] {
   return Array.from({ length: count }, (_, index) => `release-${index}`);
 }
 
-t.test('1,000 deploys of 1,000 releases: none is in the way of another', async (t) => {
+t.test('deploys of many releases: none is in the way of another', async (t) => {
   const { admin, logs } = await world(t);
-  const many = releases(1_000);
+  // A real API server takes its time for each, and as many show the same.
+  const many = releases(REAL ? 200 : 1_000);
   t.same(await codesOf(many, (release) => create(admin, release, 1)), [201], 'first deploys');
   for (const release of many.slice(0, BATCH)) await finish(admin, release, 1);
   t.same(await codesOf(many.slice(0, BATCH), (release) => create(admin, release, 2)), [201], 'second ones');
   t.notOk(logs.messages().includes('held'));
 });
 
-t.test('150 held deploys of 150 releases, freed one after the other', async (t) => {
+t.test('held deploys of many releases, freed one after the other', async (t) => {
   const w = await world(t, PATIENT);
-  const many = releases(150);
+  const many = releases(REAL ? 50 : 150);
   const answers = await locked(w, w.admin, many);
   for (const release of many) await finish(w.admin, release, 1);
   const codes = (await Promise.all(answers)).map(({ code }) => code);
