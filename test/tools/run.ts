@@ -82,7 +82,7 @@ export function helmEnvironment({ folder, kubeconfig, driver = 'secret' }: HelmE
     HELM_CACHE_HOME: join(folder, 'helm/cache'),
     HELM_CONFIG_HOME: join(folder, 'helm/config'),
     HELM_DATA_HOME: join(folder, 'helm/data'),
-    // They end before it pays to tidy up: a fifth of their time.
+    // They end before it pays to tidy up: it was up to a fifth of their time.
     GOGC: '400',
   };
 }

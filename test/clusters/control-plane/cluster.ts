@@ -65,7 +65,7 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Starte
   const users = [...ADMINISTRATORS.map((name) => `${name}=${GROUP}`), ...OTHERS];
   const child = spawn(program, [...args, '-while-stdin', ...users.flatMap((user) => ['-user', user])], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    // A quarter more memory for a fifth less of its time.
+    // A quarter more memory for up to a quarter less of its time at the start.
     env: { GOGC: '400', ...(options.env ?? process.env) },
     // A Ctrl-C reaches every process of the terminal; this one is to outlive the tests that it serves.
     detached: true,
