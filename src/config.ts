@@ -9,7 +9,12 @@ export interface Config {
   readonly port: number;
   /** Plain HTTP for probes; 0 is off. */
   readonly metricsPort: number;
-  readonly tls: { readonly certFile: string; readonly keyFile: string };
+  /** The serving certificate, if it is somebody else's business. */
+  readonly tlsFiles: TlsFiles | undefined;
+  /** The authority that signs it otherwise. */
+  readonly authority: AuthorityConfig;
+  /** Of the ValidatingWebhookConfiguration to look after; undefined is none. */
+  readonly webhookConfiguration: string | undefined;
   readonly drivers: readonly Driver[];
   readonly holdSeconds: number;
   readonly retryAfterSeconds: number;
@@ -18,6 +23,21 @@ export interface Config {
   readonly staleAfterSeconds: number;
   readonly autoClear: AutoClear;
   readonly logLevel: string;
+}
+
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface AuthorityConfig {
+  /** Of the Secret that holds it. */
+  readonly namespace: string;
+  readonly secret: string;
+  /** DNS names and IP addresses in the serving certificate, the first of which is also its common name. */
+  readonly hosts: readonly string[];
+  readonly certificateSeconds: number;
+  readonly authoritySeconds: number;
 }
 
 /** Carries every problem, one line each, in words for the person who set the variables. */
@@ -73,6 +93,15 @@ const MAX_HOLD_SECONDS = 28;
 const HOUR = 3_600;
 const DAY = 86_400;
 
+/** The least is there to watch a rotation; the most is what a certificate of an authority of one's own may live. */
+const MIN_CERTIFICATE_SECONDS = 10;
+const MIN_AUTHORITY_SECONDS = 30;
+
+/** For `kubectl port-forward`, and for who runs it on their own machine. */
+const LOOPBACK = 'localhost,127.0.0.1,::1';
+
+const LIST_OF_HOSTS = `^(${ADDRESS})(\\s*,\\s*(${ADDRESS}))*$`;
+
 const Environment = Type.Object({
   LOCKKEEPER_HOST: matching(`^(${ADDRESS})$`, 'an IP address or a host name, without a port', '0.0.0.0'),
   LOCKKEEPER_PORT: port(8443),
@@ -80,8 +109,15 @@ const Environment = Type.Object({
   LOCKKEEPER_TLS_CERT_FILE: text(''),
   LOCKKEEPER_TLS_KEY_FILE: text(''),
   LOCKKEEPER_TLS_SECRET: matching(`^${SUBDOMAIN}$`, 'the name of a Secret', 'lockkeeper-ca'),
+  LOCKKEEPER_TLS_HOSTS: matching(LIST_OF_HOSTS, 'host names or IP addresses, separated by commas', LOOPBACK),
+  LOCKKEEPER_TLS_CERT_SECONDS: wholeNumber('seconds', MIN_CERTIFICATE_SECONDS, 10 * 365 * DAY, 30 * DAY),
+  LOCKKEEPER_TLS_AUTHORITY_SECONDS: wholeNumber('seconds', MIN_AUTHORITY_SECONDS, 10 * 365 * DAY, 365 * DAY),
   LOCKKEEPER_SERVICE_NAME: matching(`^${LABEL}$`, 'the name of a Service', 'lockkeeper'),
-  LOCKKEEPER_WEBHOOK_CONFIGURATION: text('lockkeeper'),
+  LOCKKEEPER_WEBHOOK_CONFIGURATION: matching(
+    `^${SUBDOMAIN}$`,
+    'the name of a ValidatingWebhookConfiguration, or empty',
+    'lockkeeper',
+  ),
   POD_NAMESPACE: matching(`^${LABEL}$`, 'the name of a namespace', 'lockkeeper'),
   LOCKKEEPER_HOLD_SECONDS: wholeNumber('seconds', 0, MAX_HOLD_SECONDS, 10),
   LOCKKEEPER_RETRY_AFTER_SECONDS: wholeNumber('seconds', 1, HOUR, 20),
@@ -106,7 +142,8 @@ function isServiceLink(name: string, value: string): boolean {
 }
 
 /**
- * Reads the configuration; a variable that is empty, or blank, counts as unset.
+ * Reads the configuration; a variable that is empty, or blank, counts as unset, but for
+ * `LOCKKEEPER_WEBHOOK_CONFIGURATION`, where it means that none is looked after.
  * @throws ConfigError with every problem there is
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
@@ -124,7 +161,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     host: values.LOCKKEEPER_HOST,
     port: values.LOCKKEEPER_PORT,
     metricsPort: values.LOCKKEEPER_METRICS_PORT,
-    tls: { certFile: values.LOCKKEEPER_TLS_CERT_FILE, keyFile: values.LOCKKEEPER_TLS_KEY_FILE },
+    tlsFiles: tlsFilesOf(values),
+    authority: authorityOf(values),
+    webhookConfiguration: isBlank(environment.LOCKKEEPER_WEBHOOK_CONFIGURATION)
+      ? undefined
+      : values.LOCKKEEPER_WEBHOOK_CONFIGURATION,
     drivers: DRIVERS.filter((driver) => values.LOCKKEEPER_DRIVERS.split(/\s*,\s*/).includes(driver)),
     holdSeconds: values.LOCKKEEPER_HOLD_SECONDS,
     retryAfterSeconds: values.LOCKKEEPER_RETRY_AFTER_SECONDS,
@@ -175,9 +216,35 @@ function portProblems({ LOCKKEEPER_PORT: port, LOCKKEEPER_METRICS_PORT: metrics 
   return clash ? [`LOCKKEEPER_METRICS_PORT is ${metrics}, but must differ from LOCKKEEPER_PORT`] : [];
 }
 
+function isBlank(value: string | undefined): boolean {
+  return value?.trim() === '';
+}
+
+const TLS_FILES = ['LOCKKEEPER_TLS_CERT_FILE', 'LOCKKEEPER_TLS_KEY_FILE'] as const;
+
+/** Both, or neither. */
 function tlsProblems(given: Readonly<Record<string, string>>): string[] {
-  const names = ['LOCKKEEPER_TLS_CERT_FILE', 'LOCKKEEPER_TLS_KEY_FILE'];
-  return names
-    .filter((name) => given[name] === undefined)
-    .map((name) => `${name} is not set, but must name a PEM file; \`npm run certs\` makes one`);
+  const missing = TLS_FILES.filter((name) => given[name] === undefined);
+  if (missing.length !== 1) return [];
+  const [other] = TLS_FILES.filter((name) => !missing.includes(name));
+  return [`${missing[0]} is not set, but must name a PEM file, because ${other} does`];
+}
+
+function tlsFilesOf(values: Environment): TlsFiles | undefined {
+  const { LOCKKEEPER_TLS_CERT_FILE: certFile, LOCKKEEPER_TLS_KEY_FILE: keyFile } = values;
+  return certFile === '' ? undefined : { certFile, keyFile };
+}
+
+function authorityOf(values: Environment): AuthorityConfig {
+  const { LOCKKEEPER_SERVICE_NAME: service, POD_NAMESPACE: namespace } = values;
+  const inCluster = `${service}.${namespace}`;
+  const names = [`${inCluster}.svc`, service, inCluster, `${inCluster}.svc.cluster.local`];
+  const others = `${LOOPBACK},${values.LOCKKEEPER_TLS_HOSTS}`.split(',').map((host) => host.trim());
+  return {
+    namespace,
+    secret: values.LOCKKEEPER_TLS_SECRET,
+    hosts: [...new Set([...names, ...others])],
+    certificateSeconds: values.LOCKKEEPER_TLS_CERT_SECONDS,
+    authoritySeconds: values.LOCKKEEPER_TLS_AUTHORITY_SECONDS,
+  };
 }

@@ -3,7 +3,7 @@ import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
 import { readConfig } from './config.ts';
-import { readKeyPair } from './tls/files.ts';
+import { fileSource, readKeyPair } from './tls/files.ts';
 
 /** EX_CONFIG of sysexits.h: another start will fail as well, until somebody changes the configuration. */
 const EXIT_CONFIGURATION = 78;
@@ -26,7 +26,8 @@ async function configured<T>(prepare: () => T, about = ''): Promise<Awaited<T>> 
 }
 
 const config = await configured(() => readConfig(process.env));
-const tls = await configured(() => readKeyPair(config.tls.certFile, config.tls.keyFile));
+const { tlsFiles } = config;
+const first = await configured(() => tlsFiles && readKeyPair(tlsFiles.certFile, tlsFiles.keyFile));
 // The Kubernetes client takes half a second to load, and a wrong configuration need not wait for it.
 const [{ KubeConfig }, { clusterOf }, { startService }] = await Promise.all([
   import('@kubernetes/client-node'),
@@ -41,7 +42,9 @@ await configured(() => clusterOf(kubeConfig));
 // the process would not end. Losing the reader of the log is no reason to stop, nor to hang.
 process.stdout.on('error', () => {});
 const log = pino({ level: config.logLevel, base: null }, process.stdout);
-const starting = startService({ config, tls, kubeConfig, clock: systemClock, random: Math.random, log });
+const clock = systemClock;
+const certificates = tlsFiles && first && fileSource({ ...tlsFiles, first, clock, log });
+const starting = startService({ config, certificates, kubeConfig, clock, random: Math.random, log });
 // A signal may come before all of it listens.
 closeWithGrace({ delay: SHUTDOWN_MS, logger: log }, async ({ signal, err }) => {
   if (err) log.fatal({ err }, 'stopping because of an error');

@@ -8,7 +8,7 @@ import { createGuard } from './gate/guard.ts';
 import { createGate } from './gate/hold.ts';
 import type { Lock } from './gate/lock.ts';
 import { judge } from './gate/verdict.ts';
-import { buildApp, buildPlainApp } from './http/app.ts';
+import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
 import type { Locks } from './http/locks.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
@@ -27,11 +27,13 @@ import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
 import { createRegistry } from './locks/registry.ts';
 import { createWaits } from './locks/wait.ts';
-import type { KeyPair } from './tls/issue.ts';
+import type { CertificateSource } from './tls/source.ts';
+import { createUpkeep } from './upkeep.ts';
 
 export interface ServiceOptions {
   readonly config: Config;
-  readonly tls: KeyPair;
+  /** Where the serving certificate comes from; undefined is an authority in the cluster, as the configuration says. */
+  readonly certificates: CertificateSource | undefined;
   readonly kubeConfig: KubeConfig;
   readonly clock: Clock;
   readonly random: () => number;
@@ -54,7 +56,7 @@ const NOT_LISTED = 'the pending releases have not been listed yet';
  * @throws when a port is taken, or the kubeconfig names no cluster
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { config, tls, kubeConfig, clock, random, log } = options;
+  const { config, kubeConfig, clock, random, log } = options;
   const { drivers, staleAfterSeconds } = config;
   const connection = connect(kubeConfig, { clock });
   const { date } = connection;
@@ -86,7 +88,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       log,
       onCleared: (request) => metrics.cleared(request),
     });
-    return { client, reader, finder, clearer, reviews: createReviews(requests) };
+    return { client, requests, reader, finder, clearer, reviews: createReviews(requests) };
   }
   // A deploy never waits behind a person's question.
   const forDeploys = connectTo('requests');
@@ -101,6 +103,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       judge: judgeNow,
       now: clock.now,
     }),
+    certificates: () => upkeep.expiries(),
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
   const gate = createGate({
@@ -140,10 +143,22 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     reasons: () => [
       ...(closing ? ['shutting down'] : []),
       ...(registry.isComplete(drivers) ? [] : [NOT_LISTED]),
+      ...upkeep.reasons(),
     ],
+    notes: () => upkeep.notes(),
   };
+  const upkeep = createUpkeep({
+    config,
+    source: options.certificates,
+    // An errand: a deploy does not wait behind it.
+    requests: forPeople.requests,
+    client: forPeople.client,
+    isReady: () => readiness.reasons().length === 0,
+    clock,
+    random,
+    log,
+  });
   const app = buildApp({
-    tls,
     gate,
     guard,
     rest: { locks, reviews: forPeople.reviews, clock },
@@ -160,9 +175,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const watches = drivers.map((driver) =>
     startListWatch({ client: forDeploys.client, ...followPending(driver, registry), clock, random, log }),
   );
+  upkeep.start((pair) => serveWith(app, pair));
 
   async function close(): Promise<void> {
     closing = true;
+    await upkeep.stop();
     await app.close();
     await plain.close();
     await Promise.all(watches.map((watch) => watch.stop()));

@@ -1,4 +1,5 @@
 /** The HTTP side, built from what it is given; it listens nowhere by itself. */
+import type { Server as HttpsServer } from 'node:https';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Guard } from '../gate/guard.ts';
 import type { Gate } from '../gate/hold.ts';
@@ -10,8 +11,8 @@ import { refuseUnreadablePath, useProblems } from './problem.ts';
 import { type RestOptions, rest } from './rest.ts';
 
 export interface AppOptions {
-  /** PEM. */
-  readonly tls: { readonly certificate: string; readonly privateKey: string };
+  /** Without one, no handshake succeeds until {@link serveWith} is called. */
+  readonly tls?: PemPair;
   readonly gate: Pick<Gate, 'review'>;
   readonly guard: Guard;
   readonly rest: RestOptions;
@@ -20,6 +21,12 @@ export interface AppOptions {
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
+}
+
+/** PEM. */
+interface PemPair {
+  readonly certificate: string;
+  readonly privateKey: string;
 }
 
 /** The API server closes an idle connection after 90 s; if we were first, a call could meet a closing one. */
@@ -33,7 +40,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
   const { tls, gate, guard, readiness, metrics, log, onClose } = options;
   const app: FastifyInstance = fastify({
     ...common(log),
-    https: { cert: tls.certificate, key: tls.privateKey },
+    https: tls ? secureContext(tls) : {},
   });
   // Node would end a spare connection, one that has carried no request yet, after 60 s.
   app.server.headersTimeout = KEEP_ALIVE_MS;
@@ -56,6 +63,15 @@ export function buildApp(options: AppOptions): FastifyInstance {
   useAdmission(app, { gate, guard, metrics });
   app.register(rest(options.rest));
   return app;
+}
+
+/** New connections get this certificate from now on; those that are open stay open. */
+export function serveWith(app: FastifyInstance, pair: PemPair): void {
+  (app.server as HttpsServer).setSecureContext(secureContext(pair));
+}
+
+function secureContext({ certificate, privateKey }: PemPair) {
+  return { cert: certificate, key: privateKey };
 }
 
 /** Plain HTTP: the probes and the metrics, for those that need not know the certificate. */

@@ -22,6 +22,11 @@ export interface MetricsSources {
   readonly heldNow: () => number;
   /** The verdict on each lock of the cluster; rejects when it cannot be read. */
   readonly verdicts: () => Promise<readonly Judgement['verdict'][]>;
+  /** When each certificate expires, in milliseconds since 1970; undefined if there is none yet. */
+  readonly certificates: () => readonly {
+    readonly certificate: 'serving' | 'authority';
+    readonly expiresAt: number | undefined;
+  }[];
   /** When each watch last heard of the API server, in milliseconds since 1970; undefined if it never did. */
   readonly lastEvents: () => readonly { readonly resource: string; readonly at: number | undefined }[];
 }
@@ -35,7 +40,7 @@ const VERDICTS = ['live', 'expired'] as const satisfies readonly Judgement['verd
 /** A review is not to be trusted: whatever else it calls its operation makes no new time series. */
 const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];
 
-export function createMetrics({ heldNow, verdicts, lastEvents }: MetricsSources): Metrics {
+export function createMetrics({ heldNow, verdicts, lastEvents, certificates }: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -92,6 +97,16 @@ export function createMetrics({ heldNow, verdicts, lastEvents }: MetricsSources)
     registers,
     collect() {
       for (const { resource, at } of lastEvents()) if (at !== undefined) this.set({ resource }, at / 1000);
+    },
+  });
+  new Gauge({
+    name: 'lockkeeper_certificate_expiry_timestamp_seconds',
+    help: 'When the serving certificate of this replica, and the authority that signs it, expire, in seconds since 1970.',
+    labelNames: ['certificate'],
+    registers,
+    collect() {
+      for (const { certificate, expiresAt } of certificates())
+        if (expiresAt !== undefined) this.set({ certificate }, expiresAt / 1000);
     },
   });
 

@@ -6,6 +6,9 @@ import type { Dispatcher } from 'undici';
 import type { Driver, RecordMetadata } from '../helm/release.ts';
 import { KubernetesError, type Requests } from './requests.ts';
 
+/** What there are lists and watches of. */
+export type Collection = Driver | 'validatingwebhookconfigurations';
+
 export interface KubernetesClient {
   /** The metadata of one object, or undefined if there is none. */
   get(
@@ -14,20 +17,21 @@ export interface KubernetesClient {
     name: string,
     signal: AbortSignal,
   ): Promise<RecordMetadata | undefined>;
-  /** All objects that a label selector finds, read in pages. */
-  list(resource: Driver, options: ListOptions, signal: AbortSignal): Promise<MetadataList>;
+  /** All objects that are selected, read in pages. */
+  list(resource: Collection, options: ListOptions, signal: AbortSignal): Promise<MetadataList>;
   /** The changes since a resourceVersion, until the server ends the watch. */
-  watch(resource: Driver, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent, void>;
+  watch(resource: Collection, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent, void>;
 }
 
 export interface ListOptions {
-  readonly labelSelector: string;
+  readonly labelSelector?: string;
+  /** `metadata.name=` one of them is all that every resource knows. */
+  readonly fieldSelector?: string;
   /** All namespaces if it is left out. */
   readonly namespace?: string;
 }
 
-export interface WatchOptions {
-  readonly labelSelector: string;
+export interface WatchOptions extends ListOptions {
   readonly resourceVersion: string;
   /** How long the server should keep the watch open. */
   readonly timeoutSeconds: number;
@@ -80,9 +84,9 @@ export function createKubernetesClient({ read, open }: Pick<Requests, 'read' | '
       }
     },
 
-    async list(resource, { labelSelector, namespace }, signal) {
+    async list(resource, { namespace, ...selectors }, signal) {
       const items: RecordMetadata[] = [];
-      const query = new URLSearchParams({ labelSelector, limit: String(PAGE_SIZE) });
+      const query = new URLSearchParams({ ...selectors, limit: String(PAGE_SIZE) });
       const options = { accept: METADATA_LIST, ...(namespace === undefined && { limitMs: CLUSTER_LIST_MS }) };
       for (;;) {
         const path = `${pathOf(resource, namespace)}?${query}`;
@@ -93,15 +97,14 @@ export function createKubernetesClient({ read, open }: Pick<Requests, 'read' | '
       }
     },
 
-    async *watch(resource, { labelSelector, resourceVersion, timeoutSeconds }, signal) {
+    async *watch(resource, { namespace, timeoutSeconds, ...selected }, signal) {
       const query = new URLSearchParams({
         watch: 'true',
         allowWatchBookmarks: 'true',
-        labelSelector,
-        resourceVersion,
+        ...selected,
         timeoutSeconds: String(timeoutSeconds),
       });
-      const path = `${pathOf(resource)}?${query}`;
+      const path = `${pathOf(resource, namespace)}?${query}`;
       const body = await open(path, METADATA_ONLY, signal);
       for await (const line of linesOf(body)) {
         const event = JSON.parse(line) as WatchLine;
@@ -125,7 +128,11 @@ async function* linesOf(body: Dispatcher.ResponseData['body']): AsyncGenerator<s
   }
 }
 
+export const WEBHOOK_CONFIGURATIONS_PATH =
+  '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+
 export function pathOf(resource: string, namespace?: string): string {
+  if (resource === 'validatingwebhookconfigurations') return WEBHOOK_CONFIGURATIONS_PATH;
   return namespace === undefined
     ? `/api/v1/${resource}`
     : `/api/v1/namespaces/${encodeURIComponent(namespace)}/${resource}`;

@@ -25,6 +25,8 @@ export interface Requests {
   write<T>(method: 'POST' | 'PUT' | 'DELETE', path: string, body: object, signal: AbortSignal): Promise<T>;
   /** The same for a POST that stores nothing: sent again like a GET. */
   ask<T>(path: string, body: object, signal: AbortSignal): Promise<T>;
+  /** Server-side apply, which may be sent again: twice is as good as once. */
+  apply<T>(path: string, body: object, signal: AbortSignal): Promise<T>;
   /** The beginning of an answer that goes on and on. */
   open(path: string, accept: string, signal: AbortSignal): Promise<Dispatcher.ResponseData['body']>;
 }
@@ -67,8 +69,11 @@ const MAX_REASON_LENGTH = 1_000;
 
 const JSON_TYPE = 'application/json';
 
+/** JSON is YAML. */
+const APPLY_TYPE = 'application/apply-patch+yaml';
+
 interface Outgoing {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly accept: string;
   readonly body?: object;
@@ -89,7 +94,7 @@ export function createRequests({ connection, pool, attemptMs = ATTEMPT_MS }: Req
         ...headers,
         accept,
         'user-agent': 'lockkeeper',
-        ...(body && { 'content-type': JSON_TYPE }),
+        ...(body && { 'content-type': method === 'PATCH' ? APPLY_TYPE : JSON_TYPE }),
       },
       ...(body && { body: JSON.stringify(body) }),
       signal,
@@ -129,6 +134,8 @@ export function createRequests({ connection, pool, attemptMs = ATTEMPT_MS }: Req
       persist({ method: 'POST', path, accept: JSON_TYPE, body }, signal, ASK_MS, isPassing),
     write: (method, path, body, signal) =>
       persist({ method, path, accept: JSON_TYPE, body }, signal, WRITE_MS, wasNotDone),
+    apply: (path, body, signal) =>
+      persist({ method: 'PATCH', path, accept: JSON_TYPE, body }, signal, WRITE_MS, isPassing),
     async open(path, accept, signal) {
       return (await send({ method: 'GET', path, accept }, 'watches', signal)).body;
     },

@@ -4,14 +4,13 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import type { Driver, RecordMetadata } from '../helm/release.ts';
-import type { KubernetesClient } from './client.ts';
+import type { RecordMetadata } from '../helm/release.ts';
+import type { Collection, KubernetesClient, ListOptions } from './client.ts';
 import { KubernetesError } from './requests.ts';
 
-export interface ListWatchOptions {
+export interface ListWatchOptions extends ListOptions {
   readonly client: KubernetesClient;
-  readonly resource: Driver;
-  readonly labelSelector: string;
+  readonly resource: Collection;
   /** Every list, in place of what was known before. */
   readonly onList: (items: readonly RecordMetadata[]) => void;
   /** Every change after a list. An object that stops matching the selector counts as deleted (trap 20). */
@@ -23,7 +22,7 @@ export interface ListWatchOptions {
 }
 
 export interface ListWatch {
-  readonly resource: Driver;
+  readonly resource: Collection;
   /** When the server was last heard of, in milliseconds since 1970; undefined before the first list. */
   lastEventAt(): number | undefined;
   /** Resolves when the watch has ended and will say no more. */
@@ -38,7 +37,7 @@ const MIN_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
 
 export function startListWatch(options: ListWatchOptions): ListWatch {
-  const { client, resource, labelSelector, onList, onEvent, clock, random, log } = options;
+  const { client, resource, onList, onEvent, clock, random, log, ...selected } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   let resourceVersion: string | undefined;
@@ -47,16 +46,16 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
   let wakeUp: () => void = () => {};
 
   async function relist(): Promise<string> {
-    const list = await client.list(resource, { labelSelector }, signal);
+    const list = await client.list(resource, selected, signal);
     lastEventAt = clock.date();
     onList(list.items);
-    log.info({ resource, pending: list.items.length }, 'listed');
+    log.info({ resource, found: list.items.length }, 'listed');
     return list.resourceVersion;
   }
 
   async function follow(from: string): Promise<void> {
     const timeoutSeconds = Math.round(MIN_WATCH_SECONDS * (1 + random()));
-    const query = { labelSelector, resourceVersion: from, timeoutSeconds };
+    const query = { ...selected, resourceVersion: from, timeoutSeconds };
     for await (const { type, metadata } of client.watch(resource, query, signal)) {
       lastEventAt = clock.date();
       failures = 0;

@@ -1,20 +1,77 @@
 /** A serving certificate from files, such as cert-manager or `npm run certs` writes them. */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import type { Clock } from '../clock.ts';
+import { startReconciler } from '../reconciler.ts';
+import { timestamp } from '../timestamp.ts';
+import { flawOf, validityOf } from './certificate.ts';
 import type { KeyPair } from './issue.ts';
+import type { CertificateSource } from './source.ts';
+
+export interface FileSourceOptions {
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** What {@link readKeyPair} found at the start. */
+  readonly first: KeyPair;
+  readonly clock: Pick<Clock, 'after' | 'date'>;
+  readonly log: Logger;
+}
+
+/**
+ * The kubelet swaps a mounted Secret by a symbolic link, which not every file system tells its watchers of; it does so
+ * about a minute after the Secret has changed. So looking now and then loses nothing.
+ */
+const LOOK_MS = 10_000;
 
 /**
  * Reads both files and checks that they belong together.
  * @throws Error that names the file and says what is wrong with it
  */
 export async function readKeyPair(certFile: string, keyFile: string): Promise<KeyPair> {
-  const certificate = await read(certFile);
-  const privateKey = await read(keyFile);
-  const parsed = attempt(certFile, 'PEM certificate', () => new X509Certificate(certificate));
-  const key = attempt(keyFile, 'PEM private key without a passphrase', () => createPrivateKey(privateKey));
-  if (!parsed.checkPrivateKey(key))
-    throw new Error(`${keyFile} is not the key of the first certificate in ${certFile}`);
-  return { certificate, privateKey };
+  const pair = { certificate: await read(certFile), privateKey: await read(keyFile) };
+  const flaw = flawOf(pair, { certificate: certFile, privateKey: keyFile });
+  if (flaw !== undefined) throw new Error(flaw);
+  return pair;
+}
+
+/** Serves what the files hold, and what they come to hold; the last good pair for as long as they hold no other. */
+export function fileSource(options: FileSourceOptions): CertificateSource {
+  const { first, clock, log } = options;
+  let served = first;
+  let problem: string | undefined;
+  let stop = async () => {};
+
+  async function look(serve: (pair: KeyPair) => void): Promise<number> {
+    const pair = await readKeyPair(options.certFile, options.keyFile);
+    if (pair.certificate !== served.certificate || pair.privateKey !== served.privateKey) {
+      const { to } = validityOf(pair.certificate);
+      if (to <= clock.date()) throw new Error(`${options.certFile} has expired, at ${timestamp(to)}`);
+      served = pair;
+      serve(pair);
+    }
+    problem = undefined;
+    return LOOK_MS;
+  }
+
+  return {
+    start(serve) {
+      serve(first);
+      const reconciler = startReconciler({
+        reconcile: () => look(serve),
+        onError: (error) => {
+          const { message } = error as Error;
+          // Not a line for each look; and while the two files are replaced one after the other, none that is new.
+          if (message !== problem) log.warn({ reason: message }, 'the certificate files cannot be used');
+          problem = message;
+        },
+        clock,
+        random: () => 0,
+      });
+      stop = reconciler.stop;
+    },
+    problem: () => problem,
+    stop: () => stop(),
+  };
 }
 
 async function read(file: string): Promise<string> {
@@ -22,14 +79,5 @@ async function read(file: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (error) {
     throw new Error(`${file} cannot be read: ${(error as Error).message}`);
-  }
-}
-
-/** The parser's own message is left out: it may quote what it parsed. */
-function attempt<T>(file: string, what: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch {
-    throw new Error(`${file} holds no ${what}`);
   }
 }

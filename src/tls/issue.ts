@@ -18,6 +18,7 @@ export interface KeyPair {
 
 export interface AuthorityOptions {
   readonly commonName: string;
+  /** From `now`, in days or parts of them. */
   readonly validDays: number;
   readonly now: Date;
 }
@@ -25,6 +26,7 @@ export interface AuthorityOptions {
 export interface ServingCertificateOptions {
   /** DNS names and IP addresses, at least one; the first is also the common name. */
   readonly hosts: readonly string[];
+  /** From `now`, in days or parts of them. */
   readonly validDays: number;
   readonly now: Date;
 }
@@ -32,8 +34,13 @@ export interface ServingCertificateOptions {
 /** RSA 2048: what every API server and every Go client since 1.0 verifies, at 112 bits of security. */
 const MODULUS_BITS = 2048;
 
+const DAY_MS = 86_400_000;
+
 /** A new certificate is valid from this long ago, so that a node whose clock is behind trusts it at once. */
-const BACKDATED_MINUTES = 10;
+const BACKDATED_MS = 600_000;
+
+/** One that lives for minutes only is not made to look as if most of its life were over. */
+const BACKDATED_SHARE = 1 / 10;
 
 /** RFC 5280 §4.1.2.2: a serial has at most 20 octets and is positive; 16 random octets are plenty. */
 const SERIAL_BYTES = 16;
@@ -79,7 +86,7 @@ export async function issueServingCertificate(
       { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
       { name: 'extKeyUsage', serverAuth: true },
       { name: 'subjectAltName', altNames: options.hosts.map(alternativeName) },
-      { name: 'authorityKeyIdentifier', keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes() },
+      { name: 'authorityKeyIdentifier', keyIdentifier: keyIdentifierOf(issuer) },
     ],
   });
 }
@@ -96,8 +103,11 @@ function sign({ keys, subject, issuer, options, extensions }: Signing): KeyPair 
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(keys.publicKey);
   certificate.serialNumber = positiveSerial();
-  certificate.validity.notBefore = new Date(options.now.getTime() - BACKDATED_MINUTES * 60_000);
-  certificate.validity.notAfter = new Date(options.now.getTime() + options.validDays * 86_400_000);
+  const { validDays, now } = options;
+  const validMs = validDays * DAY_MS;
+  const backdatedMs = Math.min(BACKDATED_MS, validMs * BACKDATED_SHARE);
+  certificate.validity.notBefore = new Date(now.getTime() - backdatedMs);
+  certificate.validity.notAfter = new Date(now.getTime() + validMs);
   certificate.setSubject(subject);
   certificate.setIssuer(issuer.subject);
   certificate.setExtensions(extensions);
@@ -133,6 +143,14 @@ function issuerOf(authority: forge.pki.Certificate): forge.pki.CertificateField[
   return authority.subject.attributes.map((field) =>
     field.valueTagClass === UTF8 ? { ...field, value: forge.util.decodeUtf8(String(field.value)) } : field,
   );
+}
+
+/** As the authority itself names its key, which others may do in other ways than forge; its bytes, one per character. */
+function keyIdentifierOf(authority: forge.pki.Certificate): string {
+  const named = authority.getExtension('subjectKeyIdentifier') as { subjectKeyIdentifier: string } | null;
+  return named === null
+    ? authority.generateSubjectKeyIdentifier().getBytes()
+    : forge.util.hexToBytes(named.subjectKeyIdentifier);
 }
 
 /** The tags of RFC 5280 §4.2.1.6 GeneralName: 2 is a DNS name, 7 an IP address. */

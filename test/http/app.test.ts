@@ -44,6 +44,10 @@ const metricsOf = (gate: Gate) =>
   createMetrics({
     heldNow: gate.held,
     verdicts: async () => ['live', 'expired', 'live'],
+    certificates: () => [
+      { certificate: 'serving', expiresAt: 1_795_352_358_000 },
+      { certificate: 'authority', expiresAt: undefined },
+    ],
     lastEvents: () => [
       { resource: 'secrets', at: 1_795_352_358_250 },
       { resource: 'configmaps', at: undefined },
@@ -52,9 +56,9 @@ const metricsOf = (gate: Gate) =>
 
 const allowing = () => fakeGate(async () => ({ allowed: true, warnings: [] }));
 
-async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = []) {
+async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = [], notes: string[] = []) {
   const logs = testLog();
-  const readiness = { reasons: () => reasons };
+  const readiness = { reasons: () => reasons, notes: () => notes };
   const metrics = metricsOf(gate);
   const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log: logs.log, onClose: gate.close });
   await app.listen({ host: '127.0.0.1', port: 0 });
@@ -275,9 +279,10 @@ t.test('closing sends every held call away, answers it, and drops its connection
 
 t.test('probes, over HTTPS and over HTTP', async (t) => {
   const reasons: string[] = [];
-  const { send } = await serve(t, allowing(), reasons);
+  const notes: string[] = [];
+  const { send } = await serve(t, allowing(), reasons, notes);
   const probes = buildPlainApp({
-    readiness: { reasons: () => reasons },
+    readiness: { reasons: () => reasons, notes: () => notes },
     metrics: metricsOf(allowing()),
     log: testLog().log,
   });
@@ -294,13 +299,19 @@ t.test('probes, over HTTPS and over HTTP', async (t) => {
   ];
   for (const [name, get] of asks) {
     reasons.length = 0;
+    notes.length = 0;
     t.match(await get('/livez'), { status: 200, body: 'ok\n' }, name);
     t.match(await get('/readyz'), { status: 200, body: 'ok\n' }, name);
+    notes.push('the certificate is valid for 3d');
+    t.match(await get('/readyz'), { status: 200, body: 'ok\nthe certificate is valid for 3d\n' }, name);
     reasons.push('shutting down', 'not listed yet');
     t.match(await get('/livez'), { status: 200, body: 'ok\n' }, `${name}: not ready is not dead`);
     t.match(
       await get('/readyz'),
-      { status: 503, body: 'not ready: shutting down\nnot ready: not listed yet\n' },
+      {
+        status: 503,
+        body: 'not ready: shutting down\nnot ready: not listed yet\nthe certificate is valid for 3d\n',
+      },
       name,
     );
     t.match(await get('/metricz'), { status: 404 }, name);
@@ -313,6 +324,7 @@ t.test('a failure that nobody foresaw is a problem and a log line', async (t) =>
     reasons: (): string[] => {
       throw new Error('unforeseen');
     },
+    notes: () => [],
   };
   const probes = buildPlainApp({ readiness, metrics: metricsOf(allowing()), log: logs.log });
   t.teardown(() => probes.close());
@@ -339,7 +351,7 @@ t.test('metrics: every name of the contract, and no name that a forged review co
   ];
   const gate = fakeGate(() => (answers.shift() as () => Promise<Verdict>)());
   const metrics = metricsOf(gate);
-  const readiness = { reasons: () => [] };
+  const readiness = { reasons: () => [], notes: () => [] };
   const log = testLog().log;
   const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log });
   const plain = buildPlainApp({ readiness, metrics, log });
@@ -430,7 +442,7 @@ t.test('what was refused is told in the log, and counted', async (t) => {
 
 t.test('the plain port waits for nobody when it closes', async (t) => {
   const plain = buildPlainApp({
-    readiness: { reasons: () => [] },
+    readiness: { reasons: () => [], notes: () => [] },
     metrics: metricsOf(allowing()),
     log: testLog().log,
   });

@@ -6,7 +6,7 @@ import { createMetrics } from '../../src/http/metrics.ts';
 import { testLog } from '../support/log.ts';
 
 function metricsOf(verdicts: () => Promise<readonly Judgement['verdict'][]>) {
-  return createMetrics({ heldNow: () => 0, verdicts, lastEvents: () => [] });
+  return createMetrics({ heldNow: () => 0, verdicts, certificates: () => [], lastEvents: () => [] });
 }
 
 /** The samples of one name. */
@@ -40,7 +40,7 @@ t.test('given the cluster cannot be read, then locks are left out, and the rest 
     if (isUp) return ['live'];
     throw new Error('down');
   });
-  const plain = buildPlainApp({ readiness: { reasons: () => [] }, metrics, log: testLog().log });
+  const plain = buildPlainApp({ readiness: { reasons: () => [], notes: () => [] }, metrics, log: testLog().log });
   t.teardown(() => plain.close());
   const scrape = async () => (await plain.inject('/metrics')).body;
   t.equal(samples(await scrape(), 'lockkeeper_locks').length, 2);

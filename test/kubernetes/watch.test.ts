@@ -92,7 +92,7 @@ t.test('a list, then every change', async (t) => {
   t.equal(watch.lastEventAt(), undefined, 'nothing was heard yet');
   await delivered('LIST');
   const listed = watch.lastEventAt() ?? 0;
-  t.match(await logs.line('listed'), { resource: 'secrets', pending: 0 });
+  t.match(await logs.line('listed'), { resource: 'secrets', found: 0 });
   await create('api', 2);
   await delivered('ADDED api.v2');
   t.ok((watch.lastEventAt() ?? 0) > listed, 'the time of the last event moves on');

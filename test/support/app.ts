@@ -165,8 +165,8 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
         },
       },
     },
-    readiness: { reasons: () => [] },
-    metrics: createMetrics({ heldNow: () => 0, verdicts: async () => [], lastEvents: () => [] }),
+    readiness: { reasons: () => [], notes: () => [] },
+    metrics: createMetrics({ heldNow: () => 0, verdicts: async () => [], certificates: () => [], lastEvents: () => [] }),
     log: logs.log,
     onClose: options.onClose ?? (() => {}),
   });

@@ -14,7 +14,7 @@ import { REAL } from '../clusters/start.ts';
 import { GATE_WEBHOOKS_PATH, type GateWebhookOptions, gateWebhook } from './gate-webhook.ts';
 import { type TestLog, testLog } from './log.ts';
 import { apply, readManifest } from './manifests.ts';
-import { serving } from './serving.ts';
+import { fixedCertificate, serving } from './serving.ts';
 
 /** Whom the manifests make Lockkeeper. */
 export const LOCKKEEPER: User = { username: 'system:serviceaccount:lockkeeper:lockkeeper' };
@@ -72,18 +72,19 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
   const logs = testLog();
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(await cluster.kubeconfig({ user: LOCKKEEPER }));
-  const defaults = readConfig({ LOCKKEEPER_TLS_CERT_FILE: 'unused', LOCKKEEPER_TLS_KEY_FILE: 'unused' });
+  const defaults = readConfig({});
   const config: Config = {
     ...defaults,
     host: '127.0.0.1',
     port: 0,
     metricsPort: 0,
     drivers: ['secrets', 'configmaps'],
+    webhookConfiguration: undefined,
     ...changes,
   };
   const service = await startService({
     config,
-    tls: serving.pair,
+    certificates: config.webhookConfiguration === undefined ? fixedCertificate(serving.pair) : undefined,
     kubeConfig,
     clock: systemClock,
     random: Math.random,

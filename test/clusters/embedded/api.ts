@@ -175,7 +175,7 @@ export function createApi(dependencies: ApiDependencies): Api {
           write,
           (current) => {
             if (request.query.get('force') !== 'true') checkConflicts(current, applied, write.manager);
-            return mergePatch(withoutAbandoned(current, applied, write.manager), applied);
+            return strategicMergePatch(withoutAbandoned(current, applied, write.manager), applied);
           },
           applied,
         );

@@ -1,0 +1,62 @@
+/** One Secret of Lockkeeper's own, by its name. Writes carry the version that they are based on. */
+import { pathOf } from './client.ts';
+import { KubernetesError, type Requests } from './requests.ts';
+
+export interface SecretStore {
+  readonly namespace: string;
+  readonly name: string;
+  /** Undefined if there is none. */
+  read(signal: AbortSignal): Promise<StoredSecret | undefined>;
+  /** False if there is one already. */
+  create(data: SecretData, signal: AbortSignal): Promise<boolean>;
+  /** False if it is no longer the one that was read. */
+  replace(stored: StoredSecret, data: SecretData, signal: AbortSignal): Promise<boolean>;
+}
+
+/** Each value is base64. */
+type SecretData = Readonly<Record<string, string>>;
+
+/** As the API server has it; fields that are not named here are kept as they are. */
+export interface StoredSecret {
+  readonly metadata: { readonly name: string; readonly resourceVersion: string };
+  readonly data?: SecretData;
+}
+
+/** What the API server answers to a write of what somebody else has written, made or deleted meanwhile. */
+const LOST = [409, 404];
+
+export function createSecretStore(
+  { read, write }: Pick<Requests, 'read' | 'write'>,
+  namespace: string,
+  name: string,
+): SecretStore {
+  const collection = pathOf('secrets', namespace);
+  const path = `${collection}/${encodeURIComponent(name)}`;
+  return {
+    namespace,
+    name,
+    async read(signal) {
+      try {
+        return await read<StoredSecret>(path, { accept: 'application/json' }, signal);
+      } catch (error) {
+        if (error instanceof KubernetesError && error.status === 404) return undefined;
+        throw error;
+      }
+    },
+    create(data, signal) {
+      const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, data };
+      return isWritten(write('POST', collection, secret, signal), [409]);
+    },
+    replace: (stored, data, signal) => isWritten(write('PUT', path, { ...stored, data }, signal), LOST),
+  };
+}
+
+async function isWritten(writing: Promise<unknown>, lost: readonly number[]): Promise<boolean> {
+  try {
+    await writing;
+    return true;
+  } catch (error) {
+    if (error instanceof KubernetesError && lost.includes(error.status)) return false;
+    throw error;
+  }
+}

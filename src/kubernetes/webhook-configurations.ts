@@ -1,0 +1,76 @@
+/** The one webhook configuration that tells API servers to ask Lockkeeper. */
+import { WEBHOOK_CONFIGURATIONS_PATH } from './client.ts';
+import { KubernetesError, type Requests } from './requests.ts';
+
+export interface WebhookConfigurationStore {
+  readonly name: string;
+  /** Undefined if there is none. */
+  read(signal: AbortSignal): Promise<WebhookConfiguration | undefined>;
+  /**
+   * Server-side apply: these fields are Lockkeeper's from now on, and those that it applied before and leaves out now
+   * are nobody's. Returns what is stored then, or undefined if it was changed or deleted meanwhile.
+   */
+  apply(applied: AppliedWebhooks, signal: AbortSignal): Promise<WebhookConfiguration | undefined>;
+}
+
+/** As the API server has it, as far as it concerns Lockkeeper. */
+export interface WebhookConfiguration {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly resourceVersion: string };
+  readonly webhooks?: readonly Webhook[];
+}
+
+export interface Webhook {
+  readonly name: string;
+  readonly clientConfig: {
+    readonly url?: string;
+    /** Base64 of PEM. */
+    readonly caBundle?: string;
+  };
+  readonly rules?: readonly object[];
+}
+
+/** The version that was looked at, and the fields to apply to each of its webhooks. */
+export interface AppliedWebhooks {
+  readonly metadata: WebhookConfiguration['metadata'];
+  readonly webhooks: readonly AppliedWebhook[];
+}
+
+export interface AppliedWebhook {
+  readonly name: string;
+  readonly clientConfig?: { readonly caBundle: string };
+  readonly rules?: readonly object[];
+}
+
+/** Helm, Argo CD and kubectl own the other fields, under their names. */
+const FIELD_MANAGER = 'lockkeeper';
+
+export function createWebhookConfigurationStore(
+  { read, apply }: Pick<Requests, 'read' | 'apply'>,
+  name: string,
+): WebhookConfigurationStore {
+  const path = `${WEBHOOK_CONFIGURATIONS_PATH}/${encodeURIComponent(name)}`;
+  return {
+    name,
+    read: (signal) => found(read<WebhookConfiguration>(path, { accept: 'application/json' }, signal), [404]),
+    apply({ metadata: { uid, resourceVersion }, webhooks }, signal) {
+      const configuration = {
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind: 'ValidatingWebhookConfiguration',
+        // Without them, an apply would make a configuration that was deleted meanwhile: the emergency exit.
+        metadata: { name, uid, resourceVersion },
+        webhooks,
+      };
+      const query = new URLSearchParams({ fieldManager: FIELD_MANAGER, force: 'true' });
+      return found(apply<WebhookConfiguration>(`${path}?${query}`, configuration, signal), [404, 409]);
+    },
+  };
+}
+
+async function found<T>(answer: Promise<T>, none: readonly number[]): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof KubernetesError && none.includes(error.status)) return undefined;
+    throw error;
+  }
+}

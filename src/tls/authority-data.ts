@@ -1,0 +1,87 @@
+/** The authorities as a Secret keeps them: the keys that cert-manager and `kubectl create secret tls` use, and two more. */
+import { X509Certificate } from 'node:crypto';
+import { type Authorities, bundleOf } from './authorities.ts';
+import { flawOf } from './certificate.ts';
+import type { KeyPair } from './issue.ts';
+
+/** Of a Secret: each value is base64. */
+export type SecretData = Readonly<Record<string, string>>;
+
+export type Reading =
+  | { readonly kind: 'authorities'; readonly authorities: Authorities }
+  /** Nobody has written it yet. */
+  | { readonly kind: 'empty' }
+  /** Whose it is, is for a person to say; `problem` is what is wrong, such as `tls.crt holds no PEM certificate`. */
+  | { readonly kind: 'unusable'; readonly problem: string };
+
+const SIGNING = { certificate: 'tls.crt', privateKey: 'tls.key' } as const;
+const NEXT = { certificate: 'next.crt', privateKey: 'next.key' } as const;
+const BUNDLE = 'ca.crt';
+
+type PairKeys = typeof SIGNING | typeof NEXT;
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+export function writeData(authorities: Authorities): SecretData {
+  const { signing, next } = authorities;
+  const pair = (keys: PairKeys, { certificate, privateKey }: KeyPair) => ({
+    [keys.certificate]: encode(certificate),
+    [keys.privateKey]: encode(privateKey),
+  });
+  return {
+    ...pair(SIGNING, signing),
+    ...(next && pair(NEXT, next)),
+    [BUNDLE]: encode(bundleOf(authorities)),
+  };
+}
+
+export function readData(data: SecretData = {}): Reading {
+  const pair = ({ certificate, privateKey }: PairKeys): KeyPair => ({
+    certificate: decode(data[certificate]),
+    privateKey: decode(data[privateKey]),
+  });
+  const has = ({ certificate, privateKey }: PairKeys) => Boolean(data[certificate] || data[privateKey]);
+  const signing = pair(SIGNING);
+  const next = has(NEXT) ? pair(NEXT) : undefined;
+  if (!has(SIGNING) && next === undefined) return { kind: 'empty' };
+
+  const problem = problemOf(SIGNING, signing) ?? (next && problemOf(NEXT, next));
+  if (problem !== undefined) return { kind: 'unusable', problem };
+  const others = certificatesIn(decode(data[BUNDLE])).filter(
+    (certificate) => ![signing, next].some((known) => known && isSame(known.certificate, certificate)),
+  );
+  return { kind: 'authorities', authorities: { signing, ...(next && { next }), previous: others } };
+}
+
+function problemOf(keys: PairKeys, pair: KeyPair): string | undefined {
+  const flaw = flawOf(pair, keys);
+  if (flaw !== undefined) return flaw;
+  const certificate = new X509Certificate(pair.certificate);
+  if (!certificate.ca) return `${keys.certificate} is no authority, which may sign others`;
+  // node-forge, which signs, knows no other keys.
+  if (certificate.publicKey.asymmetricKeyType !== 'rsa') return `${keys.privateKey} is no RSA key`;
+  return undefined;
+}
+
+/** What is no certificate in a bundle is left out: it would be nothing to trust. */
+function certificatesIn(bundle: string): string[] {
+  return (bundle.match(CERTIFICATE) ?? []).filter((text) => {
+    try {
+      return Boolean(new X509Certificate(text));
+    } catch {
+      return false;
+    }
+  });
+}
+
+function isSame(left: string, right: string): boolean {
+  return new X509Certificate(left).fingerprint256 === new X509Certificate(right).fingerprint256;
+}
+
+function encode(text: string): string {
+  return Buffer.from(text).toString('base64');
+}
+
+function decode(base64 = ''): string {
+  return Buffer.from(base64, 'base64').toString();
+}

@@ -1,0 +1,79 @@
+/**
+ * What Lockkeeper adds to its webhook configuration, without I/O.
+ *
+ * A webhook without rules is asked about nothing. So the configuration may be installed before anybody can answer, and
+ * Lockkeeper arms it when it can: an installation whose image cannot be pulled stops nobody's deploy.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type {
+  AppliedWebhook,
+  AppliedWebhooks,
+  Webhook,
+  WebhookConfiguration,
+} from '../kubernetes/webhook-configurations.ts';
+
+export interface ArmOptions {
+  /** PEM of the authorities that API servers are to trust; undefined if others see to that. */
+  readonly bundle: string | undefined;
+  /** Whether the Service has had time to find this replica. A URL finds it at once. */
+  readonly isSettled: boolean;
+}
+
+/** New records are asked about by the gate, deleted ones by the guard; which of them, labels and conditions decide. */
+const OPERATIONS: Readonly<Record<string, string>> = {
+  'gate.lockkeeper.dev': 'CREATE',
+  'guard.lockkeeper.dev': 'DELETE',
+};
+
+export function rulesOf(operation: string): readonly object[] {
+  return [
+    {
+      apiGroups: [''],
+      apiVersions: ['v1'],
+      operations: [operation],
+      resources: ['secrets', 'configmaps'],
+      scope: 'Namespaced',
+    },
+  ];
+}
+
+/** Undefined if all is as it should be. */
+export function whatToApply(
+  { metadata, webhooks = [] }: WebhookConfiguration,
+  options: ArmOptions,
+): AppliedWebhooks | undefined {
+  const ours = webhooks.flatMap((webhook) => {
+    const operation = OPERATIONS[webhook.name];
+    return operation === undefined ? [] : [{ webhook, wanted: wantedOf(webhook, operation, options) }];
+  });
+  if (ours.every(({ webhook, wanted }) => isThere(webhook, wanted))) return undefined;
+  return { metadata, webhooks: ours.map(({ wanted }) => wanted) };
+}
+
+function wantedOf(webhook: Webhook, operation: string, { bundle, isSettled }: ArmOptions): AppliedWebhook {
+  const { name, clientConfig, rules = [] } = webhook;
+  const ourRules = rulesOf(operation);
+  const isTrusted = (bundle ?? clientConfig.caBundle ?? clientConfig.url) !== undefined;
+  const isReachable = isSettled || clientConfig.url !== undefined;
+  // What somebody else has written stays. What is ours already is said again: who leaves it out gives it up.
+  const isOurs = isDeepStrictEqual(rules, ourRules) || (rules.length === 0 && isTrusted && isReachable);
+  return {
+    name,
+    ...(bundle !== undefined && { clientConfig: { caBundle: Buffer.from(bundle).toString('base64') } }),
+    ...(isOurs && { rules: ourRules }),
+  };
+}
+
+function isThere({ clientConfig, rules }: Webhook, wanted: AppliedWebhook): boolean {
+  const isBundleThere = !wanted.clientConfig || wanted.clientConfig.caBundle === clientConfig.caBundle;
+  return isBundleThere && (!wanted.rules || isDeepStrictEqual(rules, wanted.rules));
+}
+
+/** Whether each of our webhooks tells API servers to trust this PEM certificate. */
+export function trusts({ webhooks = [] }: WebhookConfiguration, certificate: string): boolean {
+  const ours = webhooks.filter(({ name }) => name in OPERATIONS);
+  const trusted = ours.map(({ clientConfig: { caBundle = '' } }) =>
+    Buffer.from(caBundle, 'base64').toString(),
+  );
+  return ours.length > 0 && trusted.every((bundle) => bundle.includes(certificate.trim()));
+}
