@@ -40,7 +40,11 @@ t.test('given the cluster cannot be read, then locks are left out, and the rest 
     if (isUp) return ['live'];
     throw new Error('down');
   });
-  const plain = buildPlainApp({ readiness: { reasons: () => [], notes: () => [] }, metrics, log: testLog().log });
+  const plain = buildPlainApp({
+    readiness: { reasons: () => [], notes: () => [] },
+    metrics,
+    log: testLog().log,
+  });
   t.teardown(() => plain.close());
   const scrape = async () => (await plain.inject('/metrics')).body;
   t.equal(samples(await scrape(), 'lockkeeper_locks').length, 2);

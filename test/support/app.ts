@@ -166,7 +166,12 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
       },
     },
     readiness: { reasons: () => [], notes: () => [] },
-    metrics: createMetrics({ heldNow: () => 0, verdicts: async () => [], certificates: () => [], lastEvents: () => [] }),
+    metrics: createMetrics({
+      heldNow: () => 0,
+      verdicts: async () => [],
+      certificates: () => [],
+      lastEvents: () => [],
+    }),
     log: logs.log,
     onClose: options.onClose ?? (() => {}),
   });

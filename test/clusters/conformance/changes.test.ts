@@ -1,5 +1,6 @@
 /** Patches, server-side apply, the status apart from the rest, and who set what. */
 import t from 'tap';
+import { issueAuthority } from '../../../src/tls/issue.ts';
 import type { JsonObject, StoredObject } from '../kubernetes-object.ts';
 import { CONFIG_MAPS, createPod, fails, job, SECRETS, secret, startCluster } from './fixture.ts';
 
@@ -7,6 +8,9 @@ const DEPLOYMENTS = '/apis/apps/v1/namespaces/prod/deployments';
 const JOBS = '/apis/batch/v1/namespaces/prod/jobs';
 const MERGE = { 'content-type': 'application/merge-patch+json' };
 const APPLY = { 'content-type': 'application/apply-patch+yaml' };
+
+const { certificate } = await issueAuthority({ commonName: 'any', validDays: 1, now: new Date() });
+const CA_BUNDLE = Buffer.from(certificate).toString('base64');
 
 interface Container {
   readonly name: string;
@@ -184,6 +188,64 @@ t.test('server-side apply', async (t) => {
         ['other', { 'f:a': {} }],
       ]),
     );
+  });
+
+  await t.test('of a version that is not stored makes and changes nothing', async (t) => {
+    const { metadata } = await admin.get(`${CONFIG_MAPS}/one`);
+    const { uid, resourceVersion } = metadata;
+    const at = (version: JsonObject, data: JsonObject) => ({
+      ...map(data),
+      metadata: { name: 'one', ...version },
+    });
+    await admin.patch(`${CONFIG_MAPS}/one`, { data: { d: '1' } });
+    const answer = await applyAs('me', at({ uid, resourceVersion }, { a: '6' }), true);
+    t.match([answer.code, answer.body], [409, { reason: 'Conflict', message: /has been modified/ }]);
+    await admin.remove(`${CONFIG_MAPS}/one`);
+    const late = await applyAs('me', at({ uid, resourceVersion }, { a: '6' }), true);
+    t.match(
+      [late.code, late.body],
+      [
+        409,
+        {
+          reason: 'Conflict',
+          message: `Operation cannot be fulfilled on configmaps "one": uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
+        },
+      ],
+    );
+    t.equal((await admin.request('GET', `${CONFIG_MAPS}/one`)).code, 404);
+  });
+
+  await t.test('merges webhooks by their names, field by field', async (t) => {
+    const webhook = (name: string, more: object = {}) => ({
+      name,
+      clientConfig: { url: 'https://127.0.0.1:1/', ...more },
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+    });
+    const kind = { apiVersion: 'admissionregistration.k8s.io/v1', kind: 'ValidatingWebhookConfiguration' };
+    const metadata = { name: 'applied.example.com' };
+    const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+    const both = [webhook('a.example.com'), webhook('b.example.com', { caBundle: CA_BUNDLE })];
+    await admin.create(path, { ...kind, metadata, webhooks: both });
+    t.teardown(() => admin.remove(`${path}/${metadata.name}`));
+    const apply = (webhooks: readonly object[]) =>
+      admin.request(
+        'PATCH',
+        `${path}/${metadata.name}?fieldManager=me&force=true`,
+        { ...kind, metadata, webhooks },
+        { headers: APPLY },
+      );
+    const rules = [
+      { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'], scope: '*' },
+    ];
+    const { code, body } = await apply([
+      { name: 'a.example.com', rules, clientConfig: { caBundle: CA_BUNDLE } },
+    ]);
+    t.match([code, body.webhooks], [200, { length: 2 }]);
+    const [a, b] = body.webhooks as readonly JsonObject[];
+    t.match(a, { clientConfig: { url: both[0]?.clientConfig.url, caBundle: CA_BUNDLE }, rules });
+    t.match(b, { name: 'b.example.com', clientConfig: both[1]?.clientConfig }, 'the other is left alone');
+    t.same(b?.rules ?? [], [], 'and still has no rules');
   });
 
   await t.test('must say who applies what', async (t) => {

@@ -21,6 +21,7 @@ import { answerReview, type ReviewDependencies, requestToken } from './reviews.t
 import { type Predicate, parseFieldSelector, parseLabelSelector } from './selectors.ts';
 import {
   badRequest,
+  conflict,
   detailsOf,
   failure,
   invalid,
@@ -169,6 +170,8 @@ export function createApi(dependencies: ApiDependencies): Api {
     const applied = appliedBy(request);
     const write = writeRequest(request, target);
     const isNew = !find(target);
+    const { uid } = applied.metadata ?? {};
+    if (isNew && uid) throw conflict(target.resource, target.name, noSuchObject(uid));
     const object = isNew
       ? await writes.create(write, applied, applied)
       : await writes.update(
@@ -250,6 +253,10 @@ function appliedBy(request: ApiRequest): KubernetesObject {
   const applied = objectBody(request) as KubernetesObject;
   if (!applied.kind || !applied.apiVersion) throw badRequest('invalid object type: /, Kind=');
   return applied;
+}
+
+function noSuchObject(uid: string): string {
+  return `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
 }
 
 /** Undefined: all namespaces. */

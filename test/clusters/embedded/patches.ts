@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { isJsonObject, type JsonObject } from '../kubernetes-object.ts';
 import { badRequest, failure } from './status.ts';
 
-/** RFC 7386; server-side apply merges the same way here. */
+/** RFC 7386. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isJsonObject(patch)) return patch;
   const result: JsonObject = isJsonObject(target) ? { ...target } : {};
