@@ -158,7 +158,7 @@ export function controlPlaneStories(options: GoOptions): void {
     const paths = THINGS.map(({ path }) => path.replace('NAMESPACE', 'namespaces/prod'));
     const all = async () => {
       const lists = await Promise.all(paths.map((path) => admin.list(path)));
-      return lists.map((items) => items.map(({ metadata }) => metadata.name));
+      return lists.map((items) => items.map(({ metadata }) => metadata.name).sort());
     };
     const before = await all();
     for (const [index, { path, object }] of THINGS.entries()) {
@@ -167,7 +167,8 @@ export function controlPlaneStories(options: GoOptions): void {
       await admin.create(paths[index] as string, { ...object, metadata });
     }
     for (const [index, names] of (await all()).entries()) {
-      t.equal(names.length, 1 + (before[index]?.length ?? 0), paths[index] as string);
+      const expected = [...(before[index] ?? []), THINGS[index]?.object.metadata.name];
+      t.same(names, expected.sort(), paths[index] as string);
     }
     await cluster.empty();
     t.same(await all(), before);

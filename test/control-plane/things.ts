@@ -39,7 +39,9 @@ export const THINGS: readonly Thing[] = [
   { path: '/api/v1/NAMESPACE/serviceaccounts', object: { metadata } },
   {
     path: '/api/v1/NAMESPACE/services',
-    object: { metadata: { name: 'thing' }, spec: { ports: [{ port: 80 }] } },
+    // Without an address: the API server may hear of a Service before it hears of the address that it gave it, and
+    // then writes an Event about that (ClusterIPNotAllocated), which no test has made.
+    object: { metadata: { name: 'thing' }, spec: { clusterIP: 'None', ports: [{ port: 80 }] } },
   },
   {
     path: '/apis/batch/v1/NAMESPACE/jobs',
