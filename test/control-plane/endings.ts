@@ -13,7 +13,19 @@ const KEEPER = join(import.meta.dirname, 'keeper.ts');
 
 const RUNNING = { apiServer: true, etcd: true, folder: true };
 
-export function endings(options: GoOptions): void {
+type Death = readonly [what: string, die: (keeper: RunningProgram) => void, result: object];
+
+const KILLED: Death = ['is killed', (keeper) => keeper.kill('SIGKILL'), { signal: 'SIGKILL' }];
+
+/** To the program they are all one: its input ends. */
+const DEATHS: readonly Death[] = [
+  KILLED,
+  ['gets Ctrl-C', (keeper) => process.kill(-(keeper.pid as number), 'SIGINT'), { signal: 'SIGINT' }],
+  ['has a bug', (keeper) => keeper.kill('SIGUSR2'), { code: 1, stderr: /nobody catches this/ }],
+];
+
+/** @param isOther a program that those who start it use as they use the one of which all endings are told */
+export function endings(options: GoOptions, { isOther = false } = {}): void {
   const environment = (options.env ?? process.env) as Record<string, string>;
 
   /** Starts a program that tells where its control plane is, with a folder of its own for what is temporary. */
@@ -44,12 +56,7 @@ export function endings(options: GoOptions): void {
     await cluster.stop();
   });
 
-  const deaths: [string, (keeper: RunningProgram) => void, object][] = [
-    ['is killed', (keeper) => keeper.kill('SIGKILL'), { signal: 'SIGKILL' }],
-    ['gets Ctrl-C', (keeper) => process.kill(-(keeper.pid as number), 'SIGINT'), { signal: 'SIGINT' }],
-    ['has a bug', (keeper) => keeper.kill('SIGUSR2'), { code: 1, stderr: /nobody catches this/ }],
-  ];
-  for (const [what, die, result] of deaths) {
+  for (const [what, die, result] of isOther ? [KILLED] : DEATHS) {
     t.test(`whoever started it ${what}`, async (t) => {
       const keeper = await starting(t, process.execPath, [KEEPER]);
       const traces = await keeper.told;

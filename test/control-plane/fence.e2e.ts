@@ -265,13 +265,15 @@ for (const { began, order, installed, history, refusal } of TESTS) {
   t.test(`a helm test that began ${began} does not undo it`, async (t) => {
     const c = await crew(t);
     const places = VERSIONS.map((version) => ({ version, driver: DRIVERS[version] }));
+    // No Helm forbids it by itself: the oldest and the newest show that it is the fence that does.
+    const free = places.filter((_, index) => index === 0 || index === places.length - 1);
     const tested = async (place: Place, release: string) => {
       await take(c, place, release, { command: installed, ends: 'well' });
       const outcome = await testBesideUpgrade(c, place, release, order);
       return { ...outcome, history: await historyOf(c, place, release) };
     };
     await Promise.all(
-      places.map(async (place) => {
+      free.map(async (place) => {
         const outcome = await tested(place, nameAt(place, 'free'));
         const expected = { codes: [0, 0], history: history.without };
         t.match(

@@ -20,8 +20,8 @@ import { progressLine } from './progress.ts';
 const SUITE = ['test/clusters/conformance/*.test.ts', 'test/e2e/*.test.ts', 'test/control-plane/*.e2e.ts'];
 
 /**
- * Slow, and told on the real cluster by others: what comes next by the Helms that Go builds, the oldest and the newest of
- * each line; that the embedded cluster is good enough for Helm, by all the stories.
+ * Slow, and told on the real cluster by others: what comes next by the oldest and the newest Helm, which Go builds; that
+ * the embedded cluster is good enough for Helm, by all the stories.
  */
 const EMBEDDED_ONLY = /\/(next-[\d.]+|helm)\.test\.ts$/;
 
@@ -38,6 +38,9 @@ const JOBS = 3;
 
 /** Seconds for one file, on a machine that is busy with others. */
 const TIMEOUT_SECONDS = 600;
+
+/** In the folder of a run: what the files said, as it came. */
+const OUTPUT = 'output.tap';
 
 process.chdir(join(import.meta.dirname, '../..'));
 const write = process.argv.includes('--write');
@@ -81,18 +84,18 @@ function wholeSuite(): string[] {
 async function runSuite(files: readonly string[]): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'test-e2e-'));
   try {
-    const output = join(folder, 'output.tap');
-    const code = await tap(files, output);
+    const code = await tap(files, folder);
     if (code !== 0 || chosen.length > 0 || !withAllHelms) return code;
-    return await comparePage(helmVersionsPage(await readFile(output, 'utf8')));
+    return await comparePage(helmVersionsPage(await readFile(join(folder, OUTPUT), 'utf8')));
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-/** Runs files as `tap run` does; `output` is a file for what they say, as it came. */
-async function tap(files: readonly string[], output: string): Promise<number> {
+/** Runs files as `tap run` does; `folder` is for whatever it leaves. */
+async function tap(files: readonly string[], folder: string): Promise<number> {
   const { isTTY } = process.stdout;
+  const output = join(folder, OUTPUT);
   const planes = await Promise.all(Array.from({ length: JOBS }, () => startControlPlane()));
   // Where tap writes no report for people, it would write everything twice to standard output for an --output-file.
   const reporting = isTTY ? [`--output-file=${output}`] : ['--reporter=tap'];
@@ -108,6 +111,8 @@ async function tap(files: readonly string[], output: string): Promise<number> {
     env: {
       ...process.env,
       LOCKKEEPER_TEST_CLUSTER: 'control-plane',
+      // The files load mostly the same modules, thousands of them: only the first to do so has to compile them.
+      NODE_COMPILE_CACHE: join(folder, 'compiled'),
       LOCKKEEPER_TEST_CONTROL_PLANES: JSON.stringify(planes.map(({ running }) => running)),
     },
   });
