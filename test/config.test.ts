@@ -6,14 +6,26 @@ import t from 'tap';
 import { ConfigError, readConfig } from '../src/config.ts';
 import { issueAuthority } from '../src/tls/issue.ts';
 
-/** The two variables without a default. */
+const IN_CLUSTER = ['lockkeeper.lockkeeper.svc', 'lockkeeper', 'lockkeeper.lockkeeper'];
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
+
+const AUTHORITY = {
+  namespace: 'lockkeeper',
+  secret: 'lockkeeper-ca',
+  hosts: [...IN_CLUSTER, 'lockkeeper.lockkeeper.svc.cluster.local', ...LOOPBACK],
+  certificateSeconds: 30 * 86_400,
+  authoritySeconds: 365 * 86_400,
+};
+
 const TLS = { LOCKKEEPER_TLS_CERT_FILE: '/tls/tls.crt', LOCKKEEPER_TLS_KEY_FILE: '/tls/tls.key' };
 
 const DEFAULTS = {
   host: '0.0.0.0',
   port: 8443,
   metricsPort: 9090,
-  tls: { certFile: '/tls/tls.crt', keyFile: '/tls/tls.key' },
+  tlsFiles: undefined,
+  authority: AUTHORITY,
+  webhookConfiguration: 'lockkeeper',
   drivers: ['secrets'],
   holdSeconds: 10,
   retryAfterSeconds: 20,
@@ -34,8 +46,8 @@ function problemsOf(environment: Record<string, string | undefined>): readonly s
   }
 }
 
-t.test('given only the certificate, everything else has a default', async (t) => {
-  t.strictSame(readConfig(TLS), DEFAULTS);
+t.test('given nothing, everything has a default', async (t) => {
+  t.strictSame(readConfig({}), DEFAULTS);
 });
 
 t.test('given a good value, it is read', async (t) => {
@@ -48,8 +60,6 @@ t.test('given a good value, it is read', async (t) => {
     ['LOCKKEEPER_PORT', '65535', { port: 65_535 }],
     ['LOCKKEEPER_METRICS_PORT', '0', { metricsPort: 0 }],
     ['LOCKKEEPER_METRICS_PORT', '8080', { metricsPort: 8080 }],
-    ['LOCKKEEPER_TLS_CERT_FILE', 'a.crt', { tls: { certFile: 'a.crt', keyFile: '/tls/tls.key' } }],
-    ['LOCKKEEPER_TLS_KEY_FILE', 'a.key', { tls: { certFile: '/tls/tls.crt', keyFile: 'a.key' } }],
     ['LOCKKEEPER_HOLD_SECONDS', '0', { holdSeconds: 0 }],
     ['LOCKKEEPER_HOLD_SECONDS', '28', { holdSeconds: 28 }],
     ['LOCKKEEPER_RETRY_AFTER_SECONDS', '1', { retryAfterSeconds: 1 }],
@@ -62,11 +72,53 @@ t.test('given a good value, it is read', async (t) => {
     ...['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map(
       (logLevel): [string, string, object] => ['LOCKKEEPER_LOG_LEVEL', logLevel, { logLevel }],
     ),
-    // Nothing uses these yet; a good value must not keep the service from starting.
-    ['LOCKKEEPER_TLS_SECRET', 'my.ca-1', {}],
-    ['LOCKKEEPER_SERVICE_NAME', 'gate', {}],
-    ['LOCKKEEPER_WEBHOOK_CONFIGURATION', 'lockkeeper.example.com', {}],
-    ['POD_NAMESPACE', 'ci', {}],
+    ['LOCKKEEPER_TLS_SECRET', 'my.ca-1', { authority: { ...AUTHORITY, secret: 'my.ca-1' } }],
+    ['LOCKKEEPER_TLS_CERT_SECONDS', '10', { authority: { ...AUTHORITY, certificateSeconds: 10 } }],
+    ['LOCKKEEPER_TLS_AUTHORITY_SECONDS', '30', { authority: { ...AUTHORITY, authoritySeconds: 30 } }],
+    [
+      'LOCKKEEPER_SERVICE_NAME',
+      'gate',
+      {
+        authority: {
+          ...AUTHORITY,
+          hosts: [
+            'gate.lockkeeper.svc',
+            'gate',
+            'gate.lockkeeper',
+            'gate.lockkeeper.svc.cluster.local',
+            ...LOOPBACK,
+          ],
+        },
+      },
+    ],
+    [
+      'POD_NAMESPACE',
+      'ci',
+      {
+        authority: {
+          ...AUTHORITY,
+          namespace: 'ci',
+          hosts: [
+            'lockkeeper.ci.svc',
+            'lockkeeper',
+            'lockkeeper.ci',
+            'lockkeeper.ci.svc.cluster.local',
+            ...LOOPBACK,
+          ],
+        },
+      },
+    ],
+    [
+      'LOCKKEEPER_TLS_HOSTS',
+      'gate.example.com, 10.0.0.1,fd00::1 ,localhost',
+      {
+        authority: {
+          ...AUTHORITY,
+          hosts: [...AUTHORITY.hosts, 'gate.example.com', '10.0.0.1', 'fd00::1'],
+        },
+      },
+    ],
+    ['LOCKKEEPER_WEBHOOK_CONFIGURATION', 'gate.example.com', { webhookConfiguration: 'gate.example.com' }],
     ['LOCKKEEPER_STALE_AFTER_SECONDS', '1', { staleAfterSeconds: 1 }],
     ['LOCKKEEPER_STALE_AFTER_SECONDS', '31536000', { staleAfterSeconds: 31_536_000 }],
     ...['off', 'dead-holder', 'expired'].map((value): [string, string, object] => [
@@ -76,9 +128,9 @@ t.test('given a good value, it is read', async (t) => {
     ]),
   ];
   for (const [name, value, expected] of rows) {
-    t.strictSame(readConfig({ ...TLS, [name]: value }), { ...DEFAULTS, ...expected }, `${name}=${value}`);
+    t.strictSame(readConfig({ [name]: value }), { ...DEFAULTS, ...expected }, `${name}=${value}`);
     t.strictSame(
-      readConfig({ ...TLS, [name]: ` ${value}\t\n` }),
+      readConfig({ [name]: ` ${value}\t\n` }),
       { ...DEFAULTS, ...expected },
       `${name}=${value} with white space around it, as a file or a YAML block leaves it`,
     );
@@ -96,7 +148,7 @@ t.test('drivers may be in any order, given twice, and have spaces between them',
     ['configmaps,secrets,configmaps', both],
   ];
   for (const [value, drivers] of rows) {
-    t.strictSame(readConfig({ ...TLS, LOCKKEEPER_DRIVERS: value }).drivers, drivers, value);
+    t.strictSame(readConfig({ LOCKKEEPER_DRIVERS: value }).drivers, drivers, value);
   }
 });
 
@@ -114,6 +166,26 @@ const WRONG: readonly [name: string, expected: string, values: readonly string[]
   ],
   ['LOCKKEEPER_METRICS_PORT', 'a whole number from 0 to 65535', ['65536', 'off']],
   ['LOCKKEEPER_TLS_SECRET', 'the name of a Secret', ['Lockkeeper', 'a/b', 'a..b', '-a']],
+  [
+    'LOCKKEEPER_TLS_HOSTS',
+    'host names or IP addresses, separated by commas',
+    ['https://a', 'a b', 'a,', ',', '[::1]', 'a.example:8443'],
+  ],
+  [
+    'LOCKKEEPER_TLS_CERT_SECONDS',
+    'a whole number of seconds from 10 to 315360000',
+    ['9', '315360001', '30d', '1e6'],
+  ],
+  [
+    'LOCKKEEPER_TLS_AUTHORITY_SECONDS',
+    'a whole number of seconds from 30 to 315360000',
+    ['29', '315360001', '1y'],
+  ],
+  [
+    'LOCKKEEPER_WEBHOOK_CONFIGURATION',
+    'the name of a ValidatingWebhookConfiguration, or empty',
+    ['Lockkeeper', 'a/b', 'none!'],
+  ],
   ['LOCKKEEPER_SERVICE_NAME', 'the name of a Service', ['Lockkeeper', 'a.b', 'a-', 'a'.repeat(64)]],
   ['POD_NAMESPACE', 'the name of a namespace', ['kube_system', 'a.b']],
   ['LOCKKEEPER_HOLD_SECONDS', 'a whole number of seconds from 0 to 28', ['29', '-1', '10s', '10000', '1,5']],
@@ -142,7 +214,7 @@ t.test('given a wrong value, the message shows it and says what it must be', asy
   for (const [name, expected, values] of WRONG) {
     for (const value of values) {
       t.strictSame(
-        problemsOf({ ...TLS, [name]: value }),
+        problemsOf({ [name]: value }),
         [`${name} is ${JSON.stringify(value)}, but must be ${expected}`],
         `${name}=${value}`,
       );
@@ -152,27 +224,27 @@ t.test('given a wrong value, the message shows it and says what it must be', asy
 
 t.test('given many wrong values, all are reported at once', async (t) => {
   const environment = Object.fromEntries(WRONG.map(([name, , [value]]) => [name, value]));
-  const problems = problemsOf({ ...environment, LOCKKEEPER_HOLD: '5' });
+  const problems = problemsOf({ ...environment, LOCKKEEPER_HOLD: '5', LOCKKEEPER_TLS_KEY_FILE: 'a.key' });
   t.strictSame(
     problems.filter((problem) => !problem.startsWith('LOCKKEEPER_HOLD is not a variable')).toSorted(),
     [
       ...WRONG.map(
         ([name, expected, [value]]) => `${name} is ${JSON.stringify(value)}, but must be ${expected}`,
       ),
-      'LOCKKEEPER_TLS_CERT_FILE is not set, but must name a PEM file; `npm run certs` makes one',
-      'LOCKKEEPER_TLS_KEY_FILE is not set, but must name a PEM file; `npm run certs` makes one',
+      'LOCKKEEPER_TLS_CERT_FILE is not set, but must name a PEM file, because LOCKKEEPER_TLS_KEY_FILE does',
     ].toSorted(),
   );
-  t.equal(problems.length, WRONG.length + 3, 'and the misspelt name');
+  t.equal(problems.length, WRONG.length + 2, 'and the misspelt name');
   t.equal(new ConfigError(problems).message, problems.join('\n'), 'one line each');
 });
 
 t.test('the name of every variable of the contract is known', async (t) => {
-  const [problem = ''] = problemsOf({ ...TLS, LOCKKEEPER_WAIT: '5' });
+  const [problem = ''] = problemsOf({ LOCKKEEPER_WAIT: '5' });
   t.equal(
     problem,
     'LOCKKEEPER_WAIT is not a variable of lockkeeper; there are LOCKKEEPER_HOST, LOCKKEEPER_PORT, ' +
       'LOCKKEEPER_METRICS_PORT, LOCKKEEPER_TLS_CERT_FILE, LOCKKEEPER_TLS_KEY_FILE, LOCKKEEPER_TLS_SECRET, ' +
+      'LOCKKEEPER_TLS_HOSTS, LOCKKEEPER_TLS_CERT_SECONDS, LOCKKEEPER_TLS_AUTHORITY_SECONDS, ' +
       'LOCKKEEPER_SERVICE_NAME, LOCKKEEPER_WEBHOOK_CONFIGURATION, POD_NAMESPACE, LOCKKEEPER_HOLD_SECONDS, ' +
       'LOCKKEEPER_RETRY_AFTER_SECONDS, LOCKKEEPER_MAX_WAIT_SECONDS, LOCKKEEPER_MAX_HELD, ' +
       'LOCKKEEPER_STALE_AFTER_SECONDS, LOCKKEEPER_AUTO_CLEAR, LOCKKEEPER_DRIVERS, LOCKKEEPER_LOG_LEVEL',
@@ -180,11 +252,11 @@ t.test('the name of every variable of the contract is known', async (t) => {
 });
 
 t.test('two listeners need two ports', async (t) => {
-  t.strictSame(problemsOf({ ...TLS, LOCKKEEPER_PORT: '9000', LOCKKEEPER_METRICS_PORT: '9000' }), [
+  t.strictSame(problemsOf({ LOCKKEEPER_PORT: '9000', LOCKKEEPER_METRICS_PORT: '9000' }), [
     'LOCKKEEPER_METRICS_PORT is 9000, but must differ from LOCKKEEPER_PORT',
   ]);
   const free = { LOCKKEEPER_PORT: '0', LOCKKEEPER_METRICS_PORT: '0' };
-  t.match(readConfig({ ...TLS, ...free }), { port: 0, metricsPort: 0 }, 'one that is free, and none');
+  t.match(readConfig({ ...free }), { port: 0, metricsPort: 0 }, 'one that is free, and none');
 });
 
 t.test('a misspelt name is reported, whatever its value', async (t) => {
@@ -194,24 +266,40 @@ t.test('a misspelt name is reported, whatever its value', async (t) => {
     'LOCKKEEPER_LOGLEVEL',
     'LOCKKEEPER_',
   ]) {
-    const problems = problemsOf({ ...TLS, [name]: '5' });
+    const problems = problemsOf({ [name]: '5' });
     t.match(problems, [new RegExp(`^${name} is not a variable of lockkeeper; `)], name);
     t.equal(problems.length, 1);
   }
 });
 
 t.test('a variable that is empty, blank or undefined counts as unset', async (t) => {
-  const names = WRONG.map(([name]) => name);
+  const names = WRONG.map(([name]) => name).filter((name) => name !== 'LOCKKEEPER_WEBHOOK_CONFIGURATION');
   for (const value of ['', ' ', '\t\n', undefined]) {
     const shown = JSON.stringify(value);
-    for (const name of [...names, 'LOCKKEEPER_WEBHOOK_CONFIGURATION', 'LOCKKEEPER_MISSPELT']) {
-      t.strictSame(readConfig({ ...TLS, [name]: value }), DEFAULTS, `${name}=${shown}`);
+    for (const name of [...names, ...Object.keys(TLS), 'LOCKKEEPER_MISSPELT']) {
+      t.strictSame(readConfig({ [name]: value }), DEFAULTS, `${name}=${shown}`);
     }
-    for (const name of Object.keys(TLS)) {
+    const webhookConfiguration = value === undefined ? 'lockkeeper' : undefined;
+    t.strictSame(
+      readConfig({ LOCKKEEPER_WEBHOOK_CONFIGURATION: value }),
+      { ...DEFAULTS, webhookConfiguration },
+      `but LOCKKEEPER_WEBHOOK_CONFIGURATION=${shown}: somebody may want none`,
+    );
+  }
+});
+
+t.test('the files of the certificate are given both, or neither', async (t) => {
+  const { LOCKKEEPER_TLS_CERT_FILE: certFile, LOCKKEEPER_TLS_KEY_FILE: keyFile } = TLS;
+  t.strictSame(readConfig(TLS), { ...DEFAULTS, tlsFiles: { certFile, keyFile } });
+  for (const value of ['', ' ', undefined]) {
+    for (const [name, other] of [
+      ['LOCKKEEPER_TLS_CERT_FILE', 'LOCKKEEPER_TLS_KEY_FILE'],
+      ['LOCKKEEPER_TLS_KEY_FILE', 'LOCKKEEPER_TLS_CERT_FILE'],
+    ] as const) {
       t.strictSame(
         problemsOf({ ...TLS, [name]: value }),
-        [`${name} is not set, but must name a PEM file; \`npm run certs\` makes one`],
-        `${name}=${shown}`,
+        [`${name} is not set, but must name a PEM file, because ${other} does`],
+        `${name}=${JSON.stringify(value)}`,
       );
     }
   }
@@ -237,11 +325,11 @@ t.test(
         [`LOCKKEEPER_METRICS_PORT_9090_${upper}`]: `${protocol}://[fd00::1]:9090`,
         [`LOCKKEEPER_METRICS_PORT_9090_${upper}_ADDR`]: 'fd00::1',
       };
-      t.strictSame(readConfig({ ...TLS, ...links }), DEFAULTS, protocol);
+      t.strictSame(readConfig({ ...links }), DEFAULTS, protocol);
     }
-    t.equal(readConfig({ ...TLS, LOCKKEEPER_SERVICE_HOST: '10.0.0.1', LOCKKEEPER_PORT: '1' }).port, 1);
+    t.equal(readConfig({ LOCKKEEPER_SERVICE_HOST: '10.0.0.1', LOCKKEEPER_PORT: '1' }).port, 1);
     t.strictSame(
-      problemsOf({ ...TLS, LOCKKEEPER_PORT: 'http://10.0.0.1:8443' }),
+      problemsOf({ LOCKKEEPER_PORT: 'http://10.0.0.1:8443' }),
       ['LOCKKEEPER_PORT is "http://10.0.0.1:8443", but must be a whole number from 0 to 65535'],
       'no Service has such a protocol: that is what somebody wrote',
     );
@@ -249,10 +337,7 @@ t.test(
 );
 
 t.test('other variables of the environment are none of our business', async (t) => {
-  t.strictSame(
-    readConfig({ ...TLS, PATH: '/bin', HOME: '', lockkeeper_port: 'x', __proto__: 'y' }),
-    DEFAULTS,
-  );
+  t.strictSame(readConfig({ PATH: '/bin', HOME: '', lockkeeper_port: 'x', __proto__: 'y' }), DEFAULTS);
 });
 
 interface Exit {
@@ -301,7 +386,7 @@ t.test('given a configuration that cannot work, the process', async (t) => {
       [
         'LOCKKEEPER_PORT is "99999", but must be a whole number from 0 to 65535',
         'LOCKKEEPER_LOG_LEVEL is "loud", but must be one of trace, debug, info, warn, error, fatal, silent',
-        'LOCKKEEPER_TLS_KEY_FILE is not set, but must name a PEM file; `npm run certs` makes one',
+        'LOCKKEEPER_TLS_KEY_FILE is not set, but must name a PEM file, because LOCKKEEPER_TLS_CERT_FILE does',
       ],
     ],
     [
