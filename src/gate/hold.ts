@@ -47,8 +47,11 @@ export interface Gate {
   held(): number;
   /** How many of them wait for this release. */
   waiting(release: Release): number;
-  /** Sends every held call away now, and holds none from now on; what need not wait is still admitted. */
-  close(): void;
+  /**
+   * Sends every held call away now, and holds none from now on; what need not wait is still admitted.
+   * @param lingersMs how long calls may still come here; by default no more do
+   */
+  close(lingersMs?: number): void;
 }
 
 export interface GateOptions {
@@ -79,8 +82,11 @@ const UNSAID_MS = 5_000;
 /** How soon a lock is looked at again of which nothing certain is known. */
 const LOOK_AGAIN_MS = 500;
 
-/** Sent with the 429 of a replica that goes away: another one takes over at once. */
-const RETRY_ELSEWHERE_SECONDS = 1;
+/**
+ * Who is sent away by a replica that goes away comes back when it is gone, and so loses one attempt to it, whatever
+ * connection the API server takes. Helm makes ten more: that many of these outlast the longest drain, 300 s.
+ */
+const MAX_RETRY_ELSEWHERE_SECONDS = 30;
 
 /** How long a deploy that may go on waits for another one, admitted before it, to appear in storage. */
 const ARRIVAL_MS = 1_000;
@@ -95,6 +101,8 @@ export function createGate(options: GateOptions): Gate {
   const sleepers = createSleepers(clock);
   const clearTheWay = createClearTheWay({ clearer, log });
   const seated = new Set<Visit>();
+  /** When no call comes here any more; known once it is closed. */
+  let goneAt = 0;
 
   function admit(deploy: Deploy, call: Call): Promise<Verdict> {
     const visit = newVisit(deploy, call);
@@ -265,8 +273,13 @@ export function createGate(options: GateOptions): Gate {
       patience.end(visit.deploy);
       return refuse(visit, { code: 409, message: waitedTooLong(judged, limits.maxWaitSeconds, now) });
     }
-    const retryAfterSeconds = sleepers.isClosed() ? RETRY_ELSEWHERE_SECONDS : limits.retryAfterSeconds;
+    const retryAfterSeconds = sleepers.isClosed() ? secondsUntilGone() : limits.retryAfterSeconds;
     return refuse(visit, { code: 429, message: locked(judged, now), retryAfterSeconds });
+  }
+
+  function secondsUntilGone(): number {
+    const left = Math.max(0, goneAt - clock.now()) / 1000;
+    return Math.min(Math.ceil(left) + 1, MAX_RETRY_ELSEWHERE_SECONDS);
   }
 
   function refuse(visit: Visit, denial: Denial): Verdict {
@@ -310,7 +323,10 @@ export function createGate(options: GateOptions): Gate {
       const key = releaseKey(release);
       return [...seated].filter((visit) => releaseKey(visit.deploy.release) === key).length;
     },
-    close: sleepers.close,
+    close(lingersMs = 0) {
+      goneAt = clock.now() + lingersMs;
+      sleepers.close();
+    },
   };
 }
 

@@ -469,6 +469,28 @@ t.test('shutdown: every held call is answered 429 at once, and another replica t
   await equalState(t, ask(gate), 'allowed', 'but what need not wait goes on');
 });
 
+t.test('shutdown with a drain: whoever is sent away comes back when this replica is gone', async (t) => {
+  for (const [lingersMs, after, retryAfterSeconds] of [
+    [5_000, 0, 6],
+    [5_000, 4_900, 2],
+    [5_000, 60_000, 1],
+    [29_000, 0, 30],
+    // Ten attempts of Helm outlast it.
+    [300_000, 0, 30],
+    [300_000, 299_500, 2],
+  ] as const) {
+    const { gate, clock, store } = harness();
+    store(6, 'pending-upgrade');
+    gate.close(lingersMs);
+    clock.advance(after);
+    t.match(
+      await ask(gate).verdict,
+      { denial: { code: 429, retryAfterSeconds } },
+      `${after} ms after the beginning of a drain of ${lingersMs} ms`,
+    );
+  }
+});
+
 t.test('what needs no cluster is answered without one', async (t) => {
   const { gate, cluster, logs } = harness();
   cluster.failure = new Error('gone');
