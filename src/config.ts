@@ -22,6 +22,8 @@ export interface Config {
   readonly maxHeld: number;
   readonly staleAfterSeconds: number;
   readonly autoClear: AutoClear;
+  /** How long to go on answering after SIGTERM. */
+  readonly drainSeconds: number;
   readonly logLevel: string;
 }
 
@@ -91,6 +93,9 @@ const DRIVER_LIST = `^(${DRIVERS.join('|')})(\\s*,\\s*(${DRIVERS.join('|')}))*$`
  */
 const MAX_HOLD_SECONDS = 28;
 const HOUR = 3_600;
+
+/** Endpoints take a second or two to forget a pod, load balancers a minute or two. */
+const MAX_DRAIN_SECONDS = 300;
 const DAY = 86_400;
 
 /** The least is there to watch a rotation; the most is what a certificate of an authority of one's own may live. */
@@ -126,6 +131,7 @@ const Environment = Type.Object({
   LOCKKEEPER_STALE_AFTER_SECONDS: wholeNumber('seconds', 1, 365 * DAY, 900),
   LOCKKEEPER_AUTO_CLEAR: oneOf(AUTO_CLEAR, 'dead-holder'),
   LOCKKEEPER_DRIVERS: matching(DRIVER_LIST, 'secrets, configmaps or both, separated by a comma', 'secrets'),
+  LOCKKEEPER_DRAIN_SECONDS: wholeNumber('seconds', 0, MAX_DRAIN_SECONDS, 5),
   LOCKKEEPER_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
 });
 
@@ -173,6 +179,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     maxHeld: values.LOCKKEEPER_MAX_HELD,
     staleAfterSeconds: values.LOCKKEEPER_STALE_AFTER_SECONDS,
     autoClear: values.LOCKKEEPER_AUTO_CLEAR as AutoClear,
+    drainSeconds: values.LOCKKEEPER_DRAIN_SECONDS,
     logLevel: values.LOCKKEEPER_LOG_LEVEL,
   };
 }

@@ -11,8 +11,11 @@ const EXIT_CONFIGURATION = 78;
 /** A port that is taken may be free the next time. */
 const EXIT_FAILURE = 1;
 
-/** Held calls are answered at once; whatever takes longer than this is not worth waiting for. */
+/** After the drain; whatever takes longer than this is not worth waiting for. */
 const SHUTDOWN_MS = 10_000;
+
+/** How Kubernetes and people end a process. The second one ends the drain; close-with-grace would exit with 1. */
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /** What `prepare` returns, or the end of the process with the words of what it throws. */
 async function configured<T>(prepare: () => T, about = ''): Promise<Awaited<T>> {
@@ -45,14 +48,27 @@ const log = pino({ level: config.logLevel, base: null }, process.stdout);
 const clock = systemClock;
 const certificates = tlsFiles && first && fileSource({ ...tlsFiles, first, clock, log });
 const starting = startService({ config, certificates, kubeConfig, clock, random: Math.random, log });
-// A signal may come before all of it listens.
-closeWithGrace({ delay: SHUTDOWN_MS, logger: log }, async ({ signal, err }) => {
+const delay = config.drainSeconds * 1000 + SHUTDOWN_MS;
+let asked: NodeJS.Signals | undefined;
+let stopping = false;
+const grace = closeWithGrace({ delay, logger: log, skip: [...SIGNALS] }, async ({ err, signal = asked }) => {
+  stopping = true;
   if (err) log.fatal({ err }, 'stopping because of an error');
   else log.info({ signal }, 'stopping');
+  // A signal may come before all of it listens.
   const service = await starting;
+  // Only SIGTERM comes from Kubernetes; the others from a terminal, where somebody waits for the end.
+  if (signal !== 'SIGTERM') service.hurry();
   await service.close();
   log.info('stopped');
 });
+for (const signal of SIGNALS) {
+  process.on(signal, () => {
+    asked ??= signal;
+    if (stopping) void starting.then(({ hurry }) => hurry());
+    else void grace.close();
+  });
+}
 try {
   await starting;
 } catch (err) {

@@ -45,8 +45,13 @@ export interface Service {
   readonly port: number;
   /** The port of the plain HTTP listener; undefined when it is off. */
   readonly metricsPort: number | undefined;
-  /** Answers every held call, then every other, then lets go of the cluster. */
+  /**
+   * Is not ready from now on, and answers every held call and every wait; then goes on answering for `drainSeconds`,
+   * because it takes a while until nobody is sent here any more; then answers the last calls, and lets go of the cluster.
+   */
   close(): Promise<void>;
+  /** Ends the drain, now or as soon as it begins. */
+  hurry(): void;
 }
 
 const NOT_LISTED = 'the pending releases have not been listed yet';
@@ -165,10 +170,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     readiness,
     metrics,
     log,
-    onClose: () => {
-      gate.close();
-      waits.close();
-    },
+    onClose: drain,
   });
   const plain = buildPlainApp({ readiness, metrics, log });
 
@@ -176,6 +178,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     startListWatch({ client: forDeploys.client, ...followPending(driver, registry), clock, random, log }),
   );
   upkeep.start((pair) => serveWith(app, pair));
+
+  let drainMs = config.drainSeconds * 1000;
+  const drained = Promise.withResolvers<void>();
+
+  async function drain(): Promise<void> {
+    gate.close(drainMs);
+    waits.close();
+    if (drainMs === 0) return;
+    log.info({ seconds: drainMs / 1000 }, 'not ready any more, still answering');
+    const cancel = clock.after(drainMs, drained.resolve);
+    await drained.promise.finally(cancel);
+  }
+
+  function hurry(): void {
+    drainMs = 0;
+    drained.resolve();
+  }
 
   async function close(): Promise<void> {
     closing = true;
@@ -191,6 +210,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await app.listen({ host, port });
     if (metricsPort !== 0) await plain.listen({ host, port: metricsPort });
   } catch (error) {
+    hurry();
     await close();
     throw error;
   }
@@ -199,7 +219,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     metricsPort: metricsPort === 0 ? undefined : portOf(plain.server.address()),
   };
   log.info({ host, ...ports }, 'listening');
-  return { ...ports, close };
+  return { ...ports, close, hurry };
 }
 
 function portOf(address: AddressInfo | string | null): number {

@@ -33,6 +33,7 @@ const DEFAULTS = {
   maxHeld: 20,
   staleAfterSeconds: 900,
   autoClear: 'dead-holder',
+  drainSeconds: 5,
   logLevel: 'info',
 };
 
@@ -68,6 +69,8 @@ t.test('given a good value, it is read', async (t) => {
     ['LOCKKEEPER_MAX_WAIT_SECONDS', '86400', { maxWaitSeconds: 86_400 }],
     ['LOCKKEEPER_MAX_HELD', '0', { maxHeld: 0 }],
     ['LOCKKEEPER_MAX_HELD', '10000', { maxHeld: 10_000 }],
+    ['LOCKKEEPER_DRAIN_SECONDS', '0', { drainSeconds: 0 }],
+    ['LOCKKEEPER_DRAIN_SECONDS', '300', { drainSeconds: 300 }],
     ['LOCKKEEPER_DRIVERS', 'configmaps', { drivers: ['configmaps'] }],
     ...['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map(
       (logLevel): [string, string, object] => ['LOCKKEEPER_LOG_LEVEL', logLevel, { logLevel }],
@@ -189,6 +192,7 @@ const WRONG: readonly [name: string, expected: string, values: readonly string[]
   ['LOCKKEEPER_SERVICE_NAME', 'the name of a Service', ['Lockkeeper', 'a.b', 'a-', 'a'.repeat(64)]],
   ['POD_NAMESPACE', 'the name of a namespace', ['kube_system', 'a.b']],
   ['LOCKKEEPER_HOLD_SECONDS', 'a whole number of seconds from 0 to 28', ['29', '-1', '10s', '10000', '1,5']],
+  ['LOCKKEEPER_DRAIN_SECONDS', 'a whole number of seconds from 0 to 300', ['-1', '301', '5s']],
   ['LOCKKEEPER_RETRY_AFTER_SECONDS', 'a whole number of seconds from 1 to 3600', ['0', '3601', '20s']],
   ['LOCKKEEPER_MAX_WAIT_SECONDS', 'a whole number of seconds from 0 to 86400', ['-1', '86401', '5m']],
   ['LOCKKEEPER_MAX_HELD', 'a whole number of calls from 0 to 10000', ['-1', '10001', 'all']],
@@ -247,7 +251,8 @@ t.test('the name of every variable of the contract is known', async (t) => {
       'LOCKKEEPER_TLS_HOSTS, LOCKKEEPER_TLS_CERT_SECONDS, LOCKKEEPER_TLS_AUTHORITY_SECONDS, ' +
       'LOCKKEEPER_SERVICE_NAME, LOCKKEEPER_WEBHOOK_CONFIGURATION, POD_NAMESPACE, LOCKKEEPER_HOLD_SECONDS, ' +
       'LOCKKEEPER_RETRY_AFTER_SECONDS, LOCKKEEPER_MAX_WAIT_SECONDS, LOCKKEEPER_MAX_HELD, ' +
-      'LOCKKEEPER_STALE_AFTER_SECONDS, LOCKKEEPER_AUTO_CLEAR, LOCKKEEPER_DRIVERS, LOCKKEEPER_LOG_LEVEL',
+      'LOCKKEEPER_STALE_AFTER_SECONDS, LOCKKEEPER_AUTO_CLEAR, LOCKKEEPER_DRIVERS, ' +
+      'LOCKKEEPER_DRAIN_SECONDS, LOCKKEEPER_LOG_LEVEL',
   );
 });
 

@@ -28,6 +28,7 @@ async function startMain(t: Test, environment: Record<string, string> = {}) {
       LOCKKEEPER_HOST: '127.0.0.1',
       LOCKKEEPER_PORT: '0',
       LOCKKEEPER_METRICS_PORT: '0',
+      LOCKKEEPER_DRAIN_SECONDS: '0',
       LOCKKEEPER_TLS_CERT_FILE: certFile,
       LOCKKEEPER_TLS_KEY_FILE: keyFile,
       ...environment,
@@ -57,10 +58,35 @@ t.test('SIGTERM in mid-hold: the held call is answered 429, and the process ends
   await logs.line('stopped');
 });
 
+t.test('SIGTERM: it goes on answering, and ends by itself', async (t) => {
+  const { child, ended, logs } = await startMain(t, {
+    LOCKKEEPER_DRAIN_SECONDS: '1',
+    LOCKKEEPER_METRICS_PORT: String(await freePort()),
+  });
+  const { metricsPort } = await logs.line('listening');
+  child.kill('SIGTERM');
+  t.match(await logs.line('not ready any more, still answering'), { seconds: 1 });
+  t.equal((await fetch(`http://127.0.0.1:${metricsPort}/readyz`)).status, 503);
+  t.same(await ended, [0, null]);
+});
+
+t.test('a second signal ends the drain, and it is no failure', async (t) => {
+  const { child, ended, logs } = await startMain(t, { LOCKKEEPER_DRAIN_SECONDS: '300' });
+  await logs.line('listening');
+  child.kill('SIGTERM');
+  await logs.line('not ready any more, still answering');
+  child.kill('SIGTERM');
+  t.same(await ended, [0, null]);
+  const complaints = logs.lines.filter(({ level }) => level > 30);
+  t.same(complaints, []);
+});
+
 t.test('the plain port, and the level of the log', async (t) => {
   const { child, ended, logs } = await startMain(t, {
     LOCKKEEPER_METRICS_PORT: String(await freePort()),
     LOCKKEEPER_DRIVERS: 'configmaps',
+    // SIGINT comes from a terminal, where somebody waits for the end: it does not drain.
+    LOCKKEEPER_DRAIN_SECONDS: '300',
   });
   const { metricsPort } = await logs.line('listening');
   t.match(await logs.line('listed'), { resource: 'configmaps' });
@@ -94,8 +120,9 @@ t.test('a port that is taken ends it with 1, and the reason: it may be free the 
   t.same(await second.ended, [1, null]);
 });
 
-t.test('an error that nobody caught is logged, and ends it with 1', async (t) => {
+t.test('an error that nobody caught is logged, and ends it with 1, without a drain', async (t) => {
   const { child, ended, logs } = await startMain(t, {
+    LOCKKEEPER_DRAIN_SECONDS: '300',
     NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import ${SABOTAGE}`,
   });
   await logs.line('listed');

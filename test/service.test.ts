@@ -230,6 +230,46 @@ t.test('not ready while it shuts down', async (t) => {
   await closed;
 });
 
+t.test('while it drains, it is not ready, holds nobody, and goes on answering', async (t) => {
+  const { cluster, admin } = await world(t);
+  await create(admin, 'api', 1);
+  const { service, ready, logs } = await startServiceOn(t, cluster, {
+    metricsPort: await freePort(),
+    drainSeconds: 300,
+  });
+  await ready();
+  const url = `https://127.0.0.1:${service.port}`;
+  const alice = await restClient(t, { ...serving, cluster, url }, { username: 'alice' });
+  const held = post(service.port, deployReview({ release: 'api', revision: 2 }));
+  const waiting = alice.request('GET', '/api/v1/namespaces/prod/locks/api/wait?timeout=60');
+  await logs.line('held');
+  while ((await alice.request('GET', '/api/v1/namespaces/prod/locks/api')).body.waiting !== 2);
+
+  const closed = service.close();
+  t.match(await held, { code: 200, body: /"code":429.*"retryAfterSeconds":30\b/ }, 'the held call');
+  t.match(await waiting, { status: 503, body: { detail: /shuts down/ } }, 'the wait');
+  const body = 'not ready: shutting down\n';
+  t.match(await get(service.port, '/readyz'), { code: 503, body }, 'not ready on the one port');
+  const probe = await fetch(`http://127.0.0.1:${service.metricsPort}/readyz`);
+  t.same([probe.status, await probe.text()], [503, body], 'nor on the other');
+  for (const [name, release, answer] of [
+    ['a deploy that would have to wait is sent away', 'api', /"code":429/],
+    ['a deploy that need not wait is admitted', 'other', /"allowed":true/],
+  ] as const) {
+    t.match(
+      await post(service.port, deployReview({ release, revision: 2 })),
+      { code: 200, body: answer },
+      name,
+    );
+  }
+  t.match(await alice.request('GET', '/api/v1/namespaces/prod/locks/api/wait?timeout=60'), { status: 503 });
+  t.match(await alice.request('GET', '/api/v1/namespaces/prod/locks/api'), { status: 200 });
+
+  service.hurry();
+  await closed;
+  await t.rejects(get(service.port, '/readyz'), { code: 'ECONNREFUSED' }, 'until it is over');
+});
+
 t.test('metrics tell of holds and watches', async (t) => {
   const { cluster, admin } = await world(t);
   const { service, ready, logs } = await startServiceOn(t, cluster, { metricsPort: await freePort() });

@@ -16,8 +16,11 @@ export interface AppOptions {
   readonly gate: Pick<Gate, 'review'>;
   readonly guard: Guard;
   readonly rest: RestOptions;
-  /** Called before the last requests are waited for: whoever waits is to be answered now. */
-  readonly onClose: () => void;
+  /**
+   * Called when closing begins: whoever waits is to be answered now. Until it resolves, everything goes on as before,
+   * but each answer asks its caller to connect anew.
+   */
+  readonly onClose: () => Promise<void> | void;
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
@@ -35,7 +38,15 @@ const KEEP_ALIVE_MS = 120_000;
 /** After this, a request that is still being received or decided holds up the shutdown no longer. */
 const CLOSE_MS = 5_000;
 
-/** HTTPS: the webhook, the REST endpoints and the probes. Closing it waits for all answers. */
+/**
+ * HTTPS: the webhook, the REST endpoints and the probes. Closing it waits for all answers.
+ *
+ * The API server asks over connections that it keeps, and may send a request over an idle one at any moment (trap 18).
+ * If that one is being closed, the deploy fails: Go sends a POST again only if no byte of it was written
+ * (net/http, `shouldRetryRequest`), client-go repeats nothing but GET after a lost connection, and `failurePolicy` is
+ * `Fail`. So a connection is ended with an answer, by `connection: close`, after which Go does not take it again; those
+ * that stay idle until `onClose` has resolved are ended then, when hardly anybody is sent here any more.
+ */
 export function buildApp(options: AppOptions): FastifyInstance {
   const { tls, gate, guard, readiness, metrics, log, onClose } = options;
   const app: FastifyInstance = fastify({
@@ -48,14 +59,14 @@ export function buildApp(options: AppOptions): FastifyInstance {
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
-    onClose();
+    await onClose();
     connections.endUnused();
     setTimeout(connections.endAll, CLOSE_MS).unref();
     // Node takes an answer for sent as soon as it is written, and would cut off what is still on its way.
     await connections.answered();
   });
   app.addHook('onSend', async (_request, reply) => {
-    // Without it, close() would wait until the API server tires of the idle connection.
+    // The next call is to be routed anew; and close() would wait until the API server tires of the idle connection.
     if (closing) reply.header('connection', 'close');
   });
   useProblems(app);

@@ -56,11 +56,17 @@ const metricsOf = (gate: Gate) =>
 
 const allowing = () => fakeGate(async () => ({ allowed: true, warnings: [] }));
 
-async function serve(t: Test, gate: Gate = allowing(), reasons: string[] = [], notes: string[] = []) {
+async function serve(
+  t: Test,
+  gate: Gate = allowing(),
+  reasons: string[] = [],
+  onClose: () => Promise<void> | void = () => gate.close(),
+  notes: string[] = [],
+) {
   const logs = testLog();
   const readiness = { reasons: () => reasons, notes: () => notes };
   const metrics = metricsOf(gate);
-  const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log: logs.log, onClose: gate.close });
+  const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log: logs.log, onClose });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const dispatcher = new Agent({ connect: { ca: authority.certificate }, allowH2: false });
   t.teardown(() => Promise.all([app.close(), dispatcher.close()]));
@@ -277,10 +283,58 @@ t.test('closing sends every held call away, answers it, and drops its connection
   });
 });
 
+t.test(
+  'while it drains, it is there for all who come, and asks each to connect elsewhere next time',
+  async (t) => {
+    const draining = Promise.withResolvers<void>();
+    const drained = Promise.withResolvers<void>();
+    const { app, port } = await serve(t, allowing(), [], () => {
+      draining.resolve();
+      return drained.promise;
+    });
+    const ask = 'GET /livez HTTP/1.1\r\nHost: lockkeeper\r\n\r\n';
+    const connected = async () => {
+      const socket = connectTls({ port, host: '127.0.0.1', ca: authority.certificate });
+      await once(socket, 'secureConnect');
+      return socket;
+    };
+    const answer = async (socket: Socket) => {
+      socket.write(ask);
+      const [bytes] = await once(socket, 'data');
+      return String(bytes);
+    };
+    const [used, idle, spare] = [await connected(), await connected(), await connected()];
+    for (const socket of [used, idle]) t.match(await answer(socket), /^connection: keep-alive/im);
+
+    const closed = app.close();
+    await draining.promise;
+    for (const [name, socket] of [
+      ['a connection that was idle', used],
+      ['a new connection', await connected()],
+    ] as const) {
+      const ended = once(socket, 'end');
+      t.match(await answer(socket), /^HTTP\/1\.1 200 (.+\r\n)*connection: close/im, name);
+      await ended;
+      t.pass(`${name} is ended with its answer`);
+    }
+    t.notOk(idle.readableEnded || spare.readableEnded, 'those that nobody asks over stay open');
+    t.match(await answer(spare), /^HTTP\/1\.1 200 /, 'and are answered until the end');
+
+    const ended = once(idle, 'close');
+    idle.on('error', () => {});
+    drained.resolve();
+    await ended;
+    await closed;
+    const late = connectTcp(port, '127.0.0.1');
+    const [refusal] = await once(late, 'error');
+    t.match(refusal, { code: 'ECONNREFUSED' }, 'then nobody is there any more');
+  },
+);
+
 t.test('probes, over HTTPS and over HTTP', async (t) => {
   const reasons: string[] = [];
   const notes: string[] = [];
-  const { send } = await serve(t, allowing(), reasons, notes);
+  const { send } = await serve(t, allowing(), reasons, undefined, notes);
   const probes = buildPlainApp({
     readiness: { reasons: () => reasons, notes: () => notes },
     metrics: metricsOf(allowing()),

@@ -80,6 +80,8 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
     metricsPort: 0,
     drivers: ['secrets', 'configmaps'],
     webhookConfiguration: undefined,
+    // Nobody is sent to it any more when a test ends it.
+    drainSeconds: 0,
     ...changes,
   };
   const service = await startService({
