@@ -198,10 +198,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function close(): Promise<void> {
     closing = true;
-    await upkeep.stop();
+    const kept = upkeep.stop();
     await app.close();
     await plain.close();
-    await Promise.all(watches.map((watch) => watch.stop()));
+    await Promise.all([kept, ...watches.map((watch) => watch.stop())]);
     await connection.close();
   }
 
