@@ -8,7 +8,7 @@ import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { emptyControlPlane } from '../clusters/start.ts';
 import { type Writes, watchWrites } from '../clusters/writes.ts';
 import type { HelmDriver } from '../e2e/world.ts';
-import { apply, readManifest } from '../support/manifests.ts';
+import { apply, readFence } from '../support/manifests.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { GoIsMissing } from '../tools/go.ts';
 import { helmEnvironment, type RunningProgram, start } from '../tools/run.ts';
@@ -112,7 +112,7 @@ export async function historyOf({ admin }: Pick<Crew, 'admin'>, { driver }: Plac
 
 /** Puts up the fence. Resolves when the API server heeds it, which takes it some milliseconds. */
 export async function putUpFence(admin: ApiClient): Promise<void> {
-  await apply(admin, await readManifest('deploy/fence.yaml'));
+  await apply(admin, await readFence());
   const path = '/api/v1/namespaces/prod/configmaps';
   const name = 'sh.helm.release.v1.probe.v1';
   const probe = (status: string) => ({ metadata: { name, labels: { owner: 'helm', status } } });

@@ -1,4 +1,4 @@
-/** The fence (deploy/fence.yaml) alone: there is no Lockkeeper here, and it holds all the same. */
+/** The fence (deploy/chart/templates/fence.yaml) alone: there is no Lockkeeper here, and it holds all the same. */
 import t, { type Test } from 'tap';
 import type { ApiClient } from '../clusters/client.ts';
 import { ownControlPlane } from '../clusters/start.ts';

@@ -7,7 +7,7 @@ import type { ApiClient, ApiResponse } from '../clusters/client.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { REAL, startCluster } from '../clusters/start.ts';
 import { LOCKKEEPER } from '../support/lockkeeper.ts';
-import { readManifest } from '../support/manifests.ts';
+import { readRights } from '../support/manifests.ts';
 import { type RecordOptions, record } from '../support/records.ts';
 import { clusterWithRights } from '../support/rights.ts';
 import { lockkeeperOn, STALE_AFTER_MS, type WorldOptions } from './world.ts';
@@ -184,7 +184,7 @@ for (const [failurePolicy, code] of [
     const admin = await cluster.client();
     await lockkeeperOn(t, cluster, { failurePolicy });
     await create(admin, 'api', 1);
-    const manifest = await readManifest('deploy/rbac.yaml');
+    const manifest = await readRights();
     await withdraw(manifest.filter(({ kind }) => kind === 'ClusterRoleBinding'));
     const answer = await create(admin, 'api', 2);
     t.equal(answer.code, code);

@@ -1,77 +1,60 @@
 /**
- * What tells an API server to ask Lockkeeper: the gate, for new pending release records, and the guard, for the
- * deletion of pending ones. Nothing else ever reaches it.
+ * What tells an API server to ask Lockkeeper: the webhooks of deploy/lockkeeper.yaml, armed as Lockkeeper would arm them,
+ * and called by a URL.
  */
-import { type Driver, PENDING_STATUSES, RECORD_TYPE } from '../../src/helm/release.ts';
+import { readFileSync } from 'node:fs';
+import { loadAllYaml } from '@kubernetes/client-node';
+import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 
 export const GATE_WEBHOOKS_PATH = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
-
-/**
- * The labels alone keep nearly everything away, on any version of Kubernetes and without CEL. What bears them and is no
- * record of Helm is kept away by this (Kubernetes 1.30): it says what `isHelmRecord` says. An error of CEL would refuse
- * the request or leave the door open, so it looks at nothing that may be missing.
- */
-function isHelmRecord(object: 'object' | 'oldObject') {
-  const type = `(has(${object}.type) && ${object}.type == '${RECORD_TYPE}')`;
-  return {
-    name: 'is-a-helm-record',
-    expression: `${type} || ${object}.metadata.name.startsWith('sh.helm.release.v1.')`,
-  };
-}
 
 export interface GateWebhookOptions {
   readonly url: string;
   /** PEM of the authority that signed the serving certificate. */
   readonly caCertificate: string;
-  readonly drivers?: readonly Driver[];
+  /** Of the gate. */
   readonly timeoutSeconds?: number;
   readonly failurePolicy?: 'Fail' | 'Ignore';
-  readonly name?: string;
 }
 
+interface Webhook {
+  readonly name: string;
+  readonly [field: string]: unknown;
+}
+
+const MANIFEST = readFileSync(new URL('../../deploy/lockkeeper.yaml', import.meta.url), 'utf8');
+
+const CONFIGURATION = (loadAllYaml(MANIFEST) as KubernetesObject[]).find(
+  ({ kind }) => kind === 'ValidatingWebhookConfiguration',
+) as KubernetesObject & { readonly webhooks: readonly Webhook[] };
+
 export function gateWebhook(options: GateWebhookOptions) {
-  const { url, caCertificate, drivers = ['secrets', 'configmaps'] } = options;
+  const { url, caCertificate, timeoutSeconds, failurePolicy } = options;
   const clientConfig = { url: `${url}/admission`, caBundle: Buffer.from(caCertificate).toString('base64') };
-  const about = (operation: 'CREATE' | 'DELETE') => ({
-    rules: [
-      {
-        operations: [operation],
-        apiGroups: [''],
-        apiVersions: ['v1'],
-        resources: [...drivers],
-        scope: 'Namespaced',
-      },
-    ],
-    objectSelector: {
-      matchLabels: { owner: 'helm' },
-      matchExpressions: [{ key: 'status', operator: 'In', values: [...PENDING_STATUSES] }],
+  const changes: Readonly<Record<string, object>> = {
+    'gate.lockkeeper.dev': {
+      rules: rulesOf('CREATE'),
+      ...(timeoutSeconds !== undefined && { timeoutSeconds }),
+      ...(failurePolicy !== undefined && { failurePolicy }),
     },
-    matchConditions: [isHelmRecord(operation === 'CREATE' ? 'object' : 'oldObject')],
-    matchPolicy: 'Equivalent',
-    admissionReviewVersions: ['v1'],
-  });
-  return {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'ValidatingWebhookConfiguration',
-    metadata: { name: options.name ?? 'lockkeeper' },
-    webhooks: [
-      {
-        name: 'gate.lockkeeper.dev',
-        clientConfig,
-        ...about('CREATE'),
-        failurePolicy: options.failurePolicy ?? 'Fail',
-        sideEffects: 'NoneOnDryRun',
-        timeoutSeconds: options.timeoutSeconds ?? 15,
-      },
-      {
-        name: 'guard.lockkeeper.dev',
-        clientConfig,
-        ...about('DELETE'),
-        // Deleting a record is the emergency exit of old: it must be open when Lockkeeper is not there.
-        failurePolicy: 'Ignore',
-        sideEffects: 'None',
-        timeoutSeconds: 5,
-      },
-    ],
+    'guard.lockkeeper.dev': { rules: rulesOf('DELETE') },
   };
+  const webhooks = CONFIGURATION.webhooks.map((webhook) => ({
+    ...webhook,
+    clientConfig,
+    ...changes[webhook.name],
+  }));
+  return { ...CONFIGURATION, webhooks };
+}
+
+function rulesOf(operation: 'CREATE' | 'DELETE') {
+  return [
+    {
+      operations: [operation],
+      apiGroups: [''],
+      apiVersions: ['v1'],
+      resources: ['secrets', 'configmaps'],
+      scope: 'Namespaced',
+    },
+  ];
 }

@@ -13,7 +13,7 @@ import {
 import { REAL } from '../clusters/start.ts';
 import { GATE_WEBHOOKS_PATH, type GateWebhookOptions, gateWebhook } from './gate-webhook.ts';
 import { type TestLog, testLog } from './log.ts';
-import { apply, readManifest } from './manifests.ts';
+import { apply, readRights } from './manifests.ts';
 import { fixedCertificate, serving } from './serving.ts';
 
 /** Whom the manifests make Lockkeeper. */
@@ -105,5 +105,5 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
 async function grantRights(cluster: Cluster): Promise<void> {
   const admin = await cluster.client();
   await admin.createNamespace('lockkeeper');
-  await apply(admin, await readManifest('deploy/rbac.yaml'));
+  await apply(admin, await readRights());
 }

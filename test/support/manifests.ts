@@ -16,9 +16,40 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
   ValidatingWebhookConfiguration: 'validatingwebhookconfigurations',
 };
 
-/** @param path from the root of the repository, such as `deploy/rbac.yaml` */
+const RIGHTS = ['ServiceAccount', 'Role', 'RoleBinding', 'ClusterRole', 'ClusterRoleBinding'];
+
+const FENCE = ['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'];
+
+/** @param path from the root of the repository, such as `docs/pipeline/rbac.yaml` */
 export async function readManifest(path: string): Promise<KubernetesObject[]> {
   return loadAllYaml(await readFile(new URL(`../../${path}`, import.meta.url), 'utf8'));
+}
+
+/**
+ * What makes Lockkeeper's service account, and what that may do: as the chart has it for both drivers. A test of the
+ * chart makes sure of that (test/deploy/rights.test.ts), so that Helm need not be asked here.
+ */
+export async function readRights(): Promise<KubernetesObject[]> {
+  const objects = await readManifest('deploy/lockkeeper.yaml');
+  return objects.filter(({ kind }) => RIGHTS.includes(kind)).map(withBothDrivers);
+}
+
+/** The policy that keeps what has ended from beginning again. */
+export async function readFence(): Promise<KubernetesObject[]> {
+  return (await readManifest('deploy/lockkeeper.yaml')).filter(({ kind }) => FENCE.includes(kind));
+}
+
+interface Rule {
+  readonly resources: readonly string[];
+}
+
+/** Of the default manifest, in which releases are kept in Secrets only. */
+function withBothDrivers(object: KubernetesObject): KubernetesObject {
+  if (object.kind !== 'ClusterRole') return object;
+  const rules = (object.rules as readonly Rule[]).map((rule) =>
+    rule.resources[0] === 'secrets' ? { ...rule, resources: ['secrets', 'configmaps'] } : rule,
+  );
+  return { ...object, rules };
 }
 
 /** Creates what is not there yet. */

@@ -8,13 +8,14 @@ import type { Cluster } from '../clusters/cluster.ts';
 import type { AccessRequest } from '../clusters/embedded/users.ts';
 import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 import { REAL, startCluster } from '../clusters/start.ts';
-import { apply, readManifest, remove } from './manifests.ts';
+import { apply, readRights, remove } from './manifests.ts';
 
 const API = 'rbac.authorization.k8s.io';
 
 export interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
   readonly verbs: readonly string[];
 }
 
@@ -68,7 +69,7 @@ export async function clusterWithRights(t: Test): Promise<ClusterWithRights> {
     if (REAL) await apply(admin, objects);
     await inForce(admin, attributesOf(objects.filter(isBinding), all()), true);
   }
-  await grant(await readManifest('deploy/rbac.yaml'));
+  await grant(await readRights());
   return {
     cluster,
     grant,
@@ -113,15 +114,18 @@ function rulesOf({ roleRef, metadata }: Binding, objects: readonly KubernetesObj
 }
 
 function isGranted(objects: readonly KubernetesObject[], request: AccessRequest): boolean {
-  const { user, namespace, group, resource, verb } = request;
+  const { user, namespace, group, resource, verb, name } = request;
   return objects
     .filter(isBinding)
     .filter(({ subjects }) => subjects.some((subject) => usernameOf(subject) === user.username))
     .filter(({ metadata }) => metadata.namespace === undefined || metadata.namespace === namespace)
     .flatMap((binding) => rulesOf(binding, objects))
     .some(
-      ({ apiGroups, resources, verbs }) =>
-        apiGroups.includes(group) && resources.includes(resource) && verbs.includes(verb),
+      ({ apiGroups, resources, resourceNames = [name], verbs }) =>
+        apiGroups.includes(group) &&
+        resources.includes(resource) &&
+        resourceNames.includes(name) &&
+        verbs.includes(verb),
     );
 }
 
@@ -129,7 +133,7 @@ function isGranted(objects: readonly KubernetesObject[], request: AccessRequest)
 function attributesOf(bindings: readonly Binding[], objects: readonly KubernetesObject[]) {
   return bindings.flatMap((binding) =>
     binding.subjects.map(usernameOf).flatMap((user) =>
-      rulesOf(binding, objects).flatMap(({ apiGroups, resources, verbs }) =>
+      rulesOf(binding, objects).flatMap(({ apiGroups, resources, resourceNames: [name] = [], verbs }) =>
         apiGroups.flatMap((group) =>
           resources.flatMap((full) => {
             const [resource, subresource] = full.split('/');
@@ -139,6 +143,7 @@ function attributesOf(bindings: readonly Binding[], objects: readonly Kubernetes
               resource,
               ...(subresource && { subresource }),
               ...(namespace && { namespace }),
+              ...(name && { name }),
             };
             return verbs.map((verb) => ({ user, resourceAttributes: { ...common, verb } }));
           }),

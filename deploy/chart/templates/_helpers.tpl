@@ -1,0 +1,187 @@
+{{/* What everything is called. Room is left for the longest ending, -self-test, and for names that DNS allows. */}}
+{{- define "lockkeeper.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Never change them: a Deployment's selector is for ever. */}}
+{{- define "lockkeeper.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: admission
+{{- end -}}
+
+{{/* Helm itself adds app.kubernetes.io/managed-by to what it installs. */}}
+{{- define "lockkeeper.labels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end -}}
+
+{{- define "lockkeeper.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "lockkeeper.fullname" .) -}}
+{{- else -}}
+{{- required "serviceAccount.name must be set when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lockkeeper.image" -}}
+{{- with .Values.image -}}
+{{- $tag := .tag | default $.Chart.AppVersion -}}
+{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ $tag }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lockkeeper.authoritySecret" -}}
+{{- .Values.tls.authoritySecret | default (printf "%s-ca" (include "lockkeeper.fullname" .)) -}}
+{{- end -}}
+
+{{/* The Secret whose tls.crt and tls.key are mounted; empty when Lockkeeper looks after itself. */}}
+{{- define "lockkeeper.servingSecret" -}}
+{{- if eq .Values.tls.mode "certManager" -}}
+{{- include "lockkeeper.fullname" . }}-tls
+{{- else if eq .Values.tls.mode "existingSecret" -}}
+{{- .Values.tls.existingSecret -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The webhook configuration that Lockkeeper keeps current; empty when there is nothing for it to do. */}}
+{{- define "lockkeeper.keptConfiguration" -}}
+{{- if or (eq .Values.webhook.arm "whenReady") (eq .Values.tls.mode "selfManaged") -}}
+{{- include "lockkeeper.fullname" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Of either form that the value may have. */}}
+{{- define "lockkeeper.caBundle" -}}
+{{- $bundle := .Values.webhook.caBundle | trim -}}
+{{- if contains "-----BEGIN CERTIFICATE-----" $bundle -}}{{ printf "%s\n" $bundle | b64enc }}{{- else -}}{{ $bundle }}{{- end -}}
+{{- end -}}
+
+{{/* What a schema could say only in words that nobody understands. */}}
+{{- define "lockkeeper.validate" -}}
+{{- with .Values -}}
+{{- if and (eq .tls.mode "certManager") (not .tls.certManager.issuerRef.name) -}}
+{{- fail "tls.mode is certManager, so tls.certManager.issuerRef.name must name an issuer of cert-manager" -}}
+{{- end -}}
+{{- if and (eq .tls.mode "existingSecret") (not .tls.existingSecret) -}}
+{{- fail "tls.mode is existingSecret, so tls.existingSecret must name a Secret with tls.crt and tls.key" -}}
+{{- end -}}
+{{- if and (eq .tls.mode "existingSecret") (not .webhook.caBundle) -}}
+{{- fail "tls.mode is existingSecret, so webhook.caBundle must hold the authority that signed its certificate: --set-file webhook.caBundle=ca.crt" -}}
+{{- end -}}
+{{- if and .webhook.caBundle (not .webhook.url) (ne .tls.mode "existingSecret") -}}
+{{- fail (printf "webhook.caBundle is kept current by itself when tls.mode is %s: leave it empty" .tls.mode) -}}
+{{- end -}}
+{{- if and (eq (int .replicas) 0) (not .webhook.url) -}}
+{{- fail "replicas is 0, so webhook.url must say where Lockkeeper runs: the gate would ask nobody" -}}
+{{- end -}}
+{{- if eq (int .config.port) (int .config.metricsPort) -}}
+{{- fail (printf "config.metricsPort is %d, but must differ from config.port" (int .config.metricsPort)) -}}
+{{- end -}}
+{{- if lt (int .terminationGracePeriodSeconds) (add (int .config.drainSeconds) 15 | int) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but must be at least %d: config.drainSeconds, and 15 to answer what is held" (int .terminationGracePeriodSeconds) (add (int .config.drainSeconds) 15)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The webhooks; .armed says whether with their rules.
+
+The labels alone keep nearly everything away from Lockkeeper, at no cost. What bears them and is no record of Helm is kept
+away by the match conditions: they look at nothing that may be missing, since an error of CEL would refuse the request or
+leave the door open.
+*/}}
+{{- define "lockkeeper.webhooks" -}}
+{{- $root := .root -}}
+{{- with .root.Values.webhook }}
+webhooks:
+  # The gate: new pending records of Helm.
+  - name: gate.lockkeeper.dev
+    {{- include "lockkeeper.webhookClient" $root | nindent 4 }}
+    {{- if $.armed }}
+    {{- include "lockkeeper.webhookRules" "CREATE" | nindent 4 }}
+    {{- end }}
+    {{- include "lockkeeper.webhookSelectors" $root | nindent 4 }}
+    matchConditions:
+      - name: is-a-helm-record
+        expression: >-
+          (has(object.type) && object.type == 'helm.sh/release.v1')
+          || object.metadata.name.startsWith('sh.helm.release.v1.')
+    failurePolicy: {{ .failurePolicy }}
+    sideEffects: NoneOnDryRun
+    timeoutSeconds: {{ int64 .timeoutSeconds }}
+  # The guard: the deletion of pending ones. Deleting a record is the emergency exit of old, so it is open when
+  # Lockkeeper is not there.
+  - name: guard.lockkeeper.dev
+    {{- include "lockkeeper.webhookClient" $root | nindent 4 }}
+    {{- if $.armed }}
+    {{- include "lockkeeper.webhookRules" "DELETE" | nindent 4 }}
+    {{- end }}
+    {{- include "lockkeeper.webhookSelectors" $root | nindent 4 }}
+    matchConditions:
+      - name: is-a-helm-record
+        expression: >-
+          (has(oldObject.type) && oldObject.type == 'helm.sh/release.v1')
+          || oldObject.metadata.name.startsWith('sh.helm.release.v1.')
+    failurePolicy: Ignore
+    sideEffects: None
+    timeoutSeconds: 5
+{{- end }}
+{{- end -}}
+
+{{- define "lockkeeper.webhookClient" -}}
+admissionReviewVersions: [v1]
+clientConfig:
+  {{- if .Values.webhook.url }}
+  url: {{ .Values.webhook.url | quote }}
+  {{- else }}
+  service:
+    namespace: {{ .Release.Namespace }}
+    name: {{ include "lockkeeper.fullname" . }}
+    path: /admission
+    port: 8443
+  {{- end }}
+  {{- with include "lockkeeper.caBundle" . }}
+  caBundle: {{ . }}
+  {{- end }}
+{{- end -}}
+
+{{/* As Lockkeeper itself writes them. */}}
+{{- define "lockkeeper.webhookRules" -}}
+rules:
+  - operations: [{{ . }}]
+    apiGroups: [""]
+    apiVersions: [v1]
+    resources: [secrets, configmaps]
+    scope: Namespaced
+{{- end -}}
+
+{{- define "lockkeeper.webhookSelectors" -}}
+matchPolicy: Equivalent
+namespaceSelector:
+  {{- with .Values.webhook.namespaceSelector.matchLabels }}
+  matchLabels:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values: {{ concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
+    {{- with .Values.webhook.namespaceSelector.matchExpressions }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+objectSelector:
+  matchLabels:
+    owner: helm
+  matchExpressions:
+    - key: status
+      operator: In
+      values: [pending-install, pending-upgrade, pending-rollback]
+{{- end -}}
