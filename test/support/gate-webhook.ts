@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { loadAllYaml } from '@kubernetes/client-node';
+import { rulesOf } from '../../src/webhook/arm.ts';
 import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 
 export const GATE_WEBHOOKS_PATH = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
@@ -45,16 +46,4 @@ export function gateWebhook(options: GateWebhookOptions) {
     ...changes[webhook.name],
   }));
   return { ...CONFIGURATION, webhooks };
-}
-
-function rulesOf(operation: 'CREATE' | 'DELETE') {
-  return [
-    {
-      operations: [operation],
-      apiGroups: [''],
-      apiVersions: ['v1'],
-      resources: ['secrets', 'configmaps'],
-      scope: 'Namespaced',
-    },
-  ];
 }
