@@ -1,5 +1,6 @@
 /** What is read off a certificate. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import type { KeyPair } from './issue.ts';
 
 /** The moments between which a certificate is valid, in milliseconds since 1970. */
@@ -31,8 +32,21 @@ export function flawOf({ certificate, privateKey }: KeyPair, names: KeyPair): st
   if (parsed === undefined) return `${names.certificate} holds no PEM certificate`;
   const key = attempt(() => createPrivateKey(privateKey));
   if (key === undefined) return `${names.privateKey} holds no PEM private key without a passphrase`;
-  if (parsed.checkPrivateKey(key)) return undefined;
-  return `${names.privateKey} is not the key of the first certificate in ${names.certificate}`;
+  if (!parsed.checkPrivateKey(key)) {
+    return `${names.privateKey} is not the key of the first certificate in ${names.certificate}`;
+  }
+  const refusal = refusalOf({ certificate, privateKey });
+  return refusal && `TLS does not take ${names.certificate}: ${refusal}`;
+}
+
+/** What OpenSSL has against them, from its own list of reasons: a key that is too small, a chain that is torn. */
+function refusalOf({ certificate, privateKey }: KeyPair): string | undefined {
+  try {
+    createSecureContext({ cert: certificate, key: privateKey });
+    return undefined;
+  } catch (error) {
+    return (error as { reason: string }).reason;
+  }
 }
 
 function attempt<T>(parse: () => T): T | undefined {
