@@ -1,5 +1,5 @@
 /** The authorities as a Secret keeps them: the keys that cert-manager and `kubectl create secret tls` use, and two more. */
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { type Authorities, bundleOf } from './authorities.ts';
 import { flawOf } from './certificate.ts';
 import type { KeyPair } from './issue.ts';
@@ -41,16 +41,28 @@ export function readData(data: SecretData = {}): Reading {
     privateKey: decode(data[privateKey]),
   });
   const has = ({ certificate, privateKey }: PairKeys) => Boolean(data[certificate] || data[privateKey]);
-  const signing = pair(SIGNING);
-  const next = has(NEXT) ? pair(NEXT) : undefined;
-  if (!has(SIGNING) && next === undefined) return { kind: 'empty' };
+  if (!has(SIGNING) && !has(NEXT)) return { kind: 'empty' };
 
-  const problem = problemOf(SIGNING, signing) ?? (next && problemOf(NEXT, next));
+  const stored = { signing: pair(SIGNING), next: has(NEXT) ? pair(NEXT) : undefined };
+  const problem = problemOf(SIGNING, stored.signing) ?? (stored.next && problemOf(NEXT, stored.next));
   if (problem !== undefined) return { kind: 'unusable', problem };
-  const others = certificatesIn(decode(data[BUNDLE])).filter(
-    (certificate) => ![signing, next].some((known) => known && isSame(known.certificate, certificate)),
+  const signing = plain(stored.signing);
+  const next = stored.next && plain(stored.next);
+  const previous = certificatesIn(decode(data[BUNDLE])).filter(
+    (certificate) => certificate !== signing.certificate && certificate !== next?.certificate,
   );
-  return { kind: 'authorities', authorities: { signing, ...(next && { next }), previous: others } };
+  return { kind: 'authorities', authorities: { signing, ...(next && { next }), previous } };
+}
+
+/**
+ * The first certificate and the key alone: other programs write both into one file, or what is in them in words, and
+ * the certificate is shown to everybody.
+ */
+function plain({ certificate, privateKey }: KeyPair): KeyPair {
+  return {
+    certificate: new X509Certificate(certificate).toString(),
+    privateKey: createPrivateKey(privateKey).export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
 }
 
 function problemOf(keys: PairKeys, pair: KeyPair): string | undefined {
@@ -63,19 +75,16 @@ function problemOf(keys: PairKeys, pair: KeyPair): string | undefined {
   return undefined;
 }
 
-/** What is no certificate in a bundle is left out: it would be nothing to trust. */
+/** Each once. What is no certificate in a bundle is left out: it would be nothing to trust. */
 function certificatesIn(bundle: string): string[] {
-  return (bundle.match(CERTIFICATE) ?? []).filter((text) => {
+  const certificates = (bundle.match(CERTIFICATE) ?? []).flatMap((text) => {
     try {
-      return Boolean(new X509Certificate(text));
+      return [new X509Certificate(text).toString()];
     } catch {
-      return false;
+      return [];
     }
   });
-}
-
-function isSame(left: string, right: string): boolean {
-  return new X509Certificate(left).fingerprint256 === new X509Certificate(right).fingerprint256;
+  return [...new Set(certificates)];
 }
 
 function encode(text: string): string {
