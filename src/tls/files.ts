@@ -46,8 +46,8 @@ export function fileSource(options: FileSourceOptions): CertificateSource {
     if (pair.certificate !== served.certificate || pair.privateKey !== served.privateKey) {
       const { to } = validityOf(pair.certificate);
       if (to <= clock.date()) throw new Error(`${options.certFile} has expired, at ${timestamp(to)}`);
-      served = pair;
       serve(pair);
+      served = pair;
     }
     problem = undefined;
     return LOOK_MS;
