@@ -1,7 +1,10 @@
 /** Keeps the webhook configuration as it should be, whoever changes it. It never makes one: deleting it is the exit. */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import type { WebhookConfigurationStore } from '../kubernetes/webhook-configurations.ts';
+import type {
+  WebhookConfiguration,
+  WebhookConfigurationStore,
+} from '../kubernetes/webhook-configurations.ts';
 import { startReconciler } from '../reconciler.ts';
 import { trusts, whatToApply } from './arm.ts';
 
@@ -45,20 +48,24 @@ export function keepArmed(options: KeepArmedOptions): ArmedWebhook {
     if (!isReady()) return LOOK_MS;
     readySince ??= clock.now();
     const settlesIn = readySince + SETTLE_MS - clock.now();
-    const isSettled = settlesIn <= 0;
-    const wanted = bundle();
-    const configuration = await store.read(signal);
-    const applied = configuration && whatToApply(configuration, { bundle: wanted, isSettled });
-    const current = applied ? await store.apply(applied, signal) : configuration;
+    const wanted = { bundle: bundle(), isSettled: settlesIn <= 0 };
+    const found = await store.read(signal);
+    const applied = found && whatToApply(found, wanted);
+    const current = applied ? await store.apply(applied, signal) : found;
     if (applied && !current) return LOOK_MS; // somebody else was first
-    if (applied) log.info({ configuration: store.name }, 'the webhook is armed, and trusts our authority');
+    if (applied) log.info({ configuration: store.name }, 'brought the webhook configuration up to date');
     problem = undefined;
-    if (wanted === undefined || !current || !trusts(current, wanted)) published = undefined;
-    else if (published?.bundle !== wanted) {
+    note(current, wanted.bundle);
+    return wanted.isSettled ? Number.POSITIVE_INFINITY : settlesIn;
+  }
+
+  function note(current: WebhookConfiguration | undefined, wanted: string | undefined): void {
+    if (wanted === undefined || !current || !trusts(current, wanted)) {
+      published = undefined;
+    } else if (published?.bundle !== wanted) {
       published = { bundle: wanted, since: clock.date() };
       onPublished();
     }
-    return isSettled ? Number.POSITIVE_INFINITY : settlesIn;
   }
 
   const reconciler = startReconciler({
