@@ -18,9 +18,10 @@ export interface GateWebhookOptions {
   readonly failurePolicy?: 'Fail' | 'Ignore';
 }
 
+/** All but what arms it. */
 interface Webhook {
   readonly name: string;
-  readonly [field: string]: unknown;
+  readonly clientConfig: object;
 }
 
 const MANIFEST = readFileSync(new URL('../../deploy/lockkeeper.yaml', import.meta.url), 'utf8');
@@ -32,18 +33,14 @@ const CONFIGURATION = (loadAllYaml(MANIFEST) as KubernetesObject[]).find(
 export function gateWebhook(options: GateWebhookOptions) {
   const { url, caCertificate, timeoutSeconds, failurePolicy } = options;
   const clientConfig = { url: `${url}/admission`, caBundle: Buffer.from(caCertificate).toString('base64') };
-  const changes: Readonly<Record<string, object>> = {
-    'gate.lockkeeper.dev': {
-      rules: rulesOf('CREATE'),
-      ...(timeoutSeconds !== undefined && { timeoutSeconds }),
-      ...(failurePolicy !== undefined && { failurePolicy }),
-    },
-    'guard.lockkeeper.dev': { rules: rulesOf('DELETE') },
+  const ofGate = {
+    ...(timeoutSeconds !== undefined && { timeoutSeconds }),
+    ...(failurePolicy !== undefined && { failurePolicy }),
   };
-  const webhooks = CONFIGURATION.webhooks.map((webhook) => ({
-    ...webhook,
-    clientConfig,
-    ...changes[webhook.name],
-  }));
+  const webhooks = CONFIGURATION.webhooks.map((webhook) => {
+    const isGate = webhook.name === 'gate.lockkeeper.dev';
+    const rules = rulesOf(isGate ? 'CREATE' : 'DELETE');
+    return { ...webhook, ...(isGate && ofGate), clientConfig, rules };
+  });
   return { ...CONFIGURATION, webhooks };
 }

@@ -1,0 +1,232 @@
+/** The chart's life on a real cluster, by old and new Helms: it is installed, upgraded, tested, and leaves nothing. */
+import t from 'tap';
+import { MANIFEST } from '../../deploy/render.ts';
+import type { ApiClient } from '../clusters/client.ts';
+import type { StoredObject } from '../clusters/kubernetes-object.ts';
+import { chart } from '../support/chart.ts';
+import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
+import { startServiceOn } from '../support/lockkeeper.ts';
+import { apply } from '../support/manifests.ts';
+import { serving } from '../support/serving.ts';
+import { arm, CONFIGURATION_PATH, chartWorld, everything, playKubelet } from './chart-world.ts';
+
+interface Webhook {
+  readonly name: string;
+  readonly rules?: readonly { readonly operations: readonly string[] }[];
+  readonly clientConfig: { readonly caBundle?: string; readonly url?: string; readonly service?: object };
+  readonly failurePolicy: string;
+  readonly timeoutSeconds: number;
+}
+
+async function webhooks(admin: ApiClient): Promise<readonly Webhook[]> {
+  return (await admin.get(CONFIGURATION_PATH)).webhooks as readonly Webhook[];
+}
+
+const FENCES =
+  '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies?labelSelector=app.kubernetes.io/name';
+
+const CA_BUNDLE = Buffer.from(serving.caCertificate).toString('base64');
+
+/** What Lockkeeper has written. */
+const OURS = ['CREATE', 'DELETE'].map((operation) => ({
+  rules: [{ operations: [operation], resources: ['secrets', 'configmaps'] }],
+  clientConfig: { caBundle: CA_BUNDLE },
+}));
+
+/** Whoever deploys to prod, as an API server sees it. */
+function deploy(admin: ApiClient, release = 'api') {
+  return admin.request<{ message?: string }>('POST', '/api/v1/namespaces/prod/secrets?dryRun=All', {
+    metadata: {
+      name: `sh.helm.release.v1.${release}.v1`,
+      labels: { owner: 'helm', status: 'pending-install' },
+    },
+    type: 'helm.sh/release.v1',
+  });
+}
+
+/** What happened since a version, in short: `DELETED Service lockkeeper`; of webhooks, whether they had rules. */
+async function happened(admin: ApiClient, since: string): Promise<readonly string[]> {
+  // Deletions have a version, too; it is that of the object in the event.
+  const found: { readonly at: number; readonly what: string }[] = [];
+  for (const path of [GATE_WEBHOOKS_PATH, '/api/v1/services', '/apis/apps/v1/deployments']) {
+    const query = `watch=true&timeoutSeconds=1&resourceVersion=${since}`;
+    for await (const { type, object } of admin.watch(`${path}?${query}`)) {
+      const { kind, webhooks, metadata } = object as StoredObject & { webhooks?: readonly Webhook[] };
+      const rules = webhooks && (webhooks.some(({ rules }) => rules) ? ' with rules' : ' without rules');
+      found.push({ at: Number(metadata.resourceVersion), what: `${type} ${kind}${rules ?? ''}` });
+    }
+  }
+  return found.sort((a, b) => a.at - b.at).map(({ what }) => what);
+}
+
+/** Those that npm brings; 3.8.0, 3.22.0 and 4.3.1 did the same when it was tried. */
+for (const version of ['3.9.4', '3.17.3', '4.1.4'] as const) {
+  t.test(`installed, upgraded, tested and uninstalled by Helm ${version}`, async (t) => {
+    const w = await chartWorld(t);
+    const { admin, cluster } = w;
+    const before = await everything(admin);
+
+    const installed = await w.helm(version, 'install', {});
+    t.match(installed, { code: 0, stderr: '' });
+    t.match(installed.stdout, /helm test lockkeeper -n lockkeeper\n/, 'the notes tell how to try it');
+    t.match(
+      installed.stdout,
+      /kubectl delete validatingwebhookconfiguration lockkeeper\n/,
+      'and where the exit is',
+    );
+    t.equal((await deploy(admin)).code, 201, 'everybody deploys while no replica is ready');
+
+    const { service, ready } = await startServiceOn(t, cluster, { drivers: ['secrets'] });
+    await ready();
+    await admin.create('/api/v1/namespaces/lockkeeper/secrets', { metadata: { name: 'lockkeeper-ca' } });
+    await arm(admin);
+    t.match(await webhooks(admin), OURS, 'Lockkeeper arms it');
+
+    const url = `https://127.0.0.1:${service.port}/admission`;
+    const values = {
+      replicas: 0,
+      fence: { enabled: false },
+      webhook: { url, timeoutSeconds: 20 },
+      test: { patienceSeconds: 5 },
+    };
+    t.match(await w.helm(version, 'upgrade', values), { code: 0, stderr: '' });
+    const upgraded = await webhooks(admin);
+    t.match(
+      upgraded[0],
+      { timeoutSeconds: 20, clientConfig: { url, service: undefined } },
+      'what is Helm’s is changed',
+    );
+    t.match(upgraded, OURS, 'what is Lockkeeper’s is not');
+    t.same(await admin.list(FENCES), [], 'what is not wanted any more is gone');
+
+    const kubelet = playKubelet(w, 'lockkeeper-self-test');
+    t.match(await w.helm(version, 'test'), { code: 0, stdout: /Phase: +Succeeded/ });
+    t.match(
+      await kubelet,
+      /denied the request: release default\/lockkeeper-self-test is locked by .*\nPASSED/s,
+    );
+
+    const { metadata } = await admin.get(CONFIGURATION_PATH);
+    t.match(await w.helm(version, 'uninstall'), { code: 0, stderr: '' });
+    const [first, second, third, ...rest] = await happened(admin, metadata.resourceVersion);
+    t.same(
+      [first, second, third],
+      [
+        'DELETED ValidatingWebhookConfiguration with rules',
+        'ADDED ValidatingWebhookConfiguration without rules',
+        'DELETED ValidatingWebhookConfiguration without rules',
+      ],
+      'the gate goes first',
+    );
+    t.same(rest.sort(), ['DELETED Deployment', 'DELETED Service'], 'and then who answers it');
+    t.same(await everything(admin), before, 'nothing is left');
+  });
+}
+
+for (const version of ['3.17.3', '4.1.4'] as const) {
+  t.test(`the emergency exit, and a gate that Helm itself arms, by Helm ${version}`, async (t) => {
+    const { admin, helm } = await chartWorld(t);
+    t.match(await helm(version, 'install', {}), { code: 0 });
+    await arm(admin);
+    while ((await deploy(admin)).code === 201);
+    t.match(await deploy(admin), { code: 500 }, 'nobody answers, so nobody can deploy');
+    await admin.remove(CONFIGURATION_PATH);
+    while ((await deploy(admin)).code !== 201);
+    t.pass('without the configuration everybody can');
+
+    t.match(await helm(version, 'upgrade', {}), { code: 0 });
+    t.match(await webhooks(admin), [{ rules: undefined }, { rules: undefined }], 'an upgrade puts it back');
+    await arm(admin);
+    t.match(await helm(version, 'upgrade', { webhook: { arm: 'always' } }), { code: 0, stderr: '' });
+    t.match(await webhooks(admin), OURS, 'Helm says what Lockkeeper has said');
+    t.match(await helm(version, 'upgrade', {}), { code: 0, stderr: '' });
+    t.match(await webhooks(admin), [{ clientConfig: { caBundle: CA_BUNDLE } }, {}], 'whom to trust stays');
+    t.match(await helm(version, 'uninstall'), { code: 0, stderr: '' });
+  });
+}
+
+t.test('helm test fails, in words, when the gate is not armed', async (t) => {
+  const w = await chartWorld(t);
+  t.match(await w.helm('4.1.4', 'install', { test: { patienceSeconds: 0 } }), { code: 0 });
+  const kubelet = playKubelet(w, 'lockkeeper-self-test');
+  t.match(await w.helm('4.1.4', 'test'), { code: 1, stdout: /Phase: +Failed/ });
+  t.match(await kubelet, /FAILED: two deploys of one release can run at once/);
+  t.same(await w.admin.list('/api/v1/namespaces/default/secrets'), [], 'and leaves no record');
+});
+
+t.test('a webhook without rules is asked about nothing, and one with rules about its own', async (t) => {
+  const { admin } = await chartWorld(t);
+  const configuration = gateWebhook({ url: 'https://127.0.0.1:1', caCertificate: serving.caCertificate });
+  const disarmed = configuration.webhooks.map(({ rules: _, ...webhook }) => webhook);
+  await admin.create(GATE_WEBHOOKS_PATH, { ...configuration, webhooks: disarmed });
+  // The API server hears of configurations in their order: once it heeds this one, it knows that one, too.
+  const expression = "object.metadata.name.contains('.sentinel.')";
+  const sentinel = { name: 'sentinel.lockkeeper.dev', matchConditions: [{ name: 'is-it', expression }] };
+  await admin.create(GATE_WEBHOOKS_PATH, {
+    ...configuration,
+    metadata: { name: 'sentinel' },
+    webhooks: configuration.webhooks.slice(0, 1).map((webhook) => ({ ...webhook, ...sentinel })),
+  });
+  while ((await deploy(admin, 'sentinel')).code === 201);
+  t.equal((await deploy(admin)).code, 201, 'without rules');
+  await arm(admin);
+  while ((await deploy(admin)).code === 201);
+  t.match(
+    (await deploy(admin)).body,
+    { message: /failed calling webhook "gate\.lockkeeper\.dev"/ },
+    'with them',
+  );
+});
+
+t.test('every pod of the chart is restricted', async (t) => {
+  const { admin } = await chartWorld(t);
+  const create = (pod: object) =>
+    admin.request<{ message?: string }>('POST', '/api/v1/namespaces/lockkeeper/pods?dryRun=All', pod);
+  const tls = { mode: 'existingSecret', existingSecret: 'mine' };
+  for (const values of [{}, { tls, webhook: { caBundle: CA_BUNDLE } }]) {
+    const { objects, one } = await chart(values);
+    await apply(
+      admin,
+      objects.filter(({ kind }) => kind === 'ServiceAccount'),
+    );
+    const { template } = one('Deployment').spec as { template: object };
+    const selfTest = objects.filter(({ kind }) => kind === 'Pod');
+    t.equal(selfTest.length, 1);
+    for (const pod of [{ metadata: { name: 'pod' }, ...template }, ...selfTest]) {
+      const { code, body } = await create({ ...pod, metadata: { name: 'pod' } });
+      t.match({ code, body }, { code: 201 });
+    }
+  }
+  const { code, body } = await create({
+    metadata: { name: 'pod' },
+    spec: { serviceAccountName: 'lockkeeper', containers: [{ name: 'any', image: 'any' }] },
+  });
+  t.match(
+    { code, body },
+    { code: 403, body: { message: /violates PodSecurity "restricted/ } },
+    'others are not let in',
+  );
+});
+
+t.test('deploy/lockkeeper.yaml is applied, applied again, and deleted, by kubectl', async (t) => {
+  const { admin, kubectl } = await chartWorld(t);
+  t.match(await kubectl('apply', '-f', MANIFEST), {
+    code: 0,
+    stdout: /deployment\.apps\/lockkeeper created\n/,
+  });
+  await arm(admin);
+  t.match(await kubectl('apply', '-f', MANIFEST), {
+    code: 0,
+    stdout:
+      /validatingwebhookconfiguration\.admissionregistration\.k8s\.io\/lockkeeper (unchanged|configured)\n/,
+    stderr: '',
+  });
+  t.match(await webhooks(admin), OURS, 'what is Lockkeeper’s stays');
+  t.match(await kubectl('delete', 'validatingwebhookconfiguration', 'lockkeeper'), { code: 0 });
+  t.match(await kubectl('delete', '-f', MANIFEST, '--ignore-not-found'), { code: 0, stderr: '' });
+  t.same(
+    (await everything(admin)).filter((name) => name.includes('lockkeeper')),
+    [],
+    'nothing is left',
+  );
+});
