@@ -2,11 +2,13 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type {
+  AppliedWebhooks,
   WebhookConfiguration,
   WebhookConfigurationStore,
 } from '../kubernetes/webhook-configurations.ts';
 import { startReconciler } from '../reconciler.ts';
 import { trusts, whatToApply } from './arm.ts';
+import { createPace } from './pace.ts';
 
 export interface KeepArmedOptions {
   readonly store: WebhookConfigurationStore;
@@ -40,6 +42,7 @@ const SETTLE_MS = 15_000;
 
 export function keepArmed(options: KeepArmedOptions): ArmedWebhook {
   const { store, isReady, bundle, onPublished, clock, random, log } = options;
+  const pace = createPace(clock.now);
   let readySince: number | undefined;
   let published: { readonly bundle: string; readonly since: number } | undefined;
   let problem: string | undefined;
@@ -48,21 +51,34 @@ export function keepArmed(options: KeepArmedOptions): ArmedWebhook {
     if (!isReady()) return LOOK_MS;
     readySince ??= clock.now();
     const settlesIn = readySince + SETTLE_MS - clock.now();
-    const wanted = { bundle: bundle(), isSettled: settlesIn <= 0 };
+    const wanted = bundle();
     const found = await store.read(signal);
-    const applied = found && whatToApply(found, wanted);
-    const current = applied ? await store.apply(applied, signal) : found;
-    if (applied && !current) return LOOK_MS; // somebody else was first
-    if (applied) log.info({ configuration: store.name }, 'brought the webhook configuration up to date');
+    const applied = found && whatToApply(found, { bundle: wanted, isSettled: settlesIn <= 0 });
+    const waitMs = applied ? pace.wait(wanted) : 0;
+    const current = applied && waitMs <= 0 ? await apply(applied, wanted, signal) : found;
     problem = undefined;
-    note(current, wanted.bundle);
-    return wanted.isSettled ? Number.POSITIVE_INFINITY : settlesIn;
+    note(wanted, current);
+    if (applied && !current) return LOOK_MS; // somebody else was first
+    if (waitMs > 0) return waitMs;
+    return settlesIn > 0 ? settlesIn : Number.POSITIVE_INFINITY;
   }
 
-  function note(current: WebhookConfiguration | undefined, wanted: string | undefined): void {
-    if (wanted === undefined || !current || !trusts(current, wanted)) {
-      published = undefined;
-    } else if (published?.bundle !== wanted) {
+  async function apply(
+    applied: AppliedWebhooks,
+    wanted: string | undefined,
+    signal: AbortSignal,
+  ): Promise<WebhookConfiguration | undefined> {
+    const current = await store.apply(applied, signal);
+    if (!current) return undefined;
+    pace.done(wanted);
+    log.info({ configuration: store.name }, 'brought the webhook configuration up to date');
+    return current;
+  }
+
+  /** API servers are told to trust this bundle now, or another one. */
+  function note(wanted: string | undefined, current: WebhookConfiguration | undefined): void {
+    if (wanted === undefined || !current || !trusts(current, wanted)) published = undefined;
+    else if (published?.bundle !== wanted) {
       published = { bundle: wanted, since: clock.date() };
       onPublished();
     }
