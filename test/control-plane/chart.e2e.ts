@@ -59,8 +59,8 @@ async function happened(admin: ApiClient, since: string): Promise<readonly strin
   return found.sort((a, b) => a.at - b.at).map(({ what }) => what);
 }
 
-/** Those that npm brings; 3.8.0, 3.22.0 and 4.3.1 did the same when it was tried. */
-for (const version of ['3.9.4', '3.17.3', '4.1.4'] as const) {
+/** The oldest and the newest that npm brings; 3.8.0, 3.17.3, 3.22.0 and 4.3.1 did the same when it was tried. */
+for (const version of ['3.9.4', '4.1.4'] as const) {
   t.test(`installed, upgraded, tested and uninstalled by Helm ${version}`, async (t) => {
     const w = await chartWorld(t);
     const { admin, cluster } = w;
@@ -126,6 +126,7 @@ for (const version of ['3.9.4', '3.17.3', '4.1.4'] as const) {
 for (const version of ['3.17.3', '4.1.4'] as const) {
   t.test(`the emergency exit, and a gate that Helm itself arms, by Helm ${version}`, async (t) => {
     const { admin, helm } = await chartWorld(t);
+    const before = await everything(admin);
     t.match(await helm(version, 'install', {}), { code: 0 });
     await arm(admin);
     while ((await deploy(admin)).code === 201);
@@ -142,6 +143,7 @@ for (const version of ['3.17.3', '4.1.4'] as const) {
     t.match(await helm(version, 'upgrade', {}), { code: 0, stderr: '' });
     t.match(await webhooks(admin), [{ clientConfig: { caBundle: CA_BUNDLE } }, {}], 'whom to trust stays');
     t.match(await helm(version, 'uninstall'), { code: 0, stderr: '' });
+    t.same(await everything(admin), before, 'nothing is left');
   });
 }
 
