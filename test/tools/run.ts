@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Out of reach of the signals that a terminal sends to everything in its foreground. */
   readonly ownGroup?: boolean;
+  /** Only root may choose. */
+  readonly user?: { readonly uid: number; readonly gid: number };
   /** Called with each piece of output as it comes. */
   readonly onOutput?: (text: string, stream: 'stdout' | 'stderr') => void;
 }
@@ -37,6 +39,7 @@ export function start(program: string, args: readonly string[], options: RunOpti
     env: { PATH: process.env.PATH ?? '', ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     detached: options.ownGroup ?? false,
+    ...options.user,
   });
   const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
