@@ -11,7 +11,7 @@ import type { HelmDriver } from '../e2e/world.ts';
 import { apply, readFence } from '../support/manifests.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { GoIsMissing } from '../tools/go.ts';
-import { helmEnvironment, type RunningProgram, start } from '../tools/run.ts';
+import { helmEnvironment, type RunningProgram, startHelm } from '../tools/run.ts';
 
 const ALL_VERSIONS = ['3.8.0', '3.9.4', '3.17.3', '3.22.0', '4.1.4', '4.3.1'] as const;
 
@@ -81,7 +81,7 @@ export async function crew(t: Test, others: readonly User[] = []): Promise<Crew>
       const kubeconfig = kubeconfigs.get(user) ?? '';
       const args = command.split(' ').map((word) => (word === 'CHART' ? CHART : word));
       const env = helmEnvironment({ folder: cluster.folder, kubeconfig, driver });
-      const running = start(binaries.get(version) ?? '', args, { env });
+      const running = startHelm(binaries.get(version) ?? '', args, { env });
       atWork.add(running);
       void running.done.finally(() => atWork.delete(running));
       return running;

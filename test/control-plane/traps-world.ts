@@ -11,7 +11,7 @@ import { emptyControlPlane } from '../clusters/start.ts';
 import { type Write, type Writes, watchWrites } from '../clusters/writes.ts';
 import type { HelmDriver } from '../e2e/world.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
-import { helmEnvironment, type RunningProgram, type RunResult, start } from '../tools/run.ts';
+import { helmEnvironment, type RunningProgram, type RunResult, startHelm } from '../tools/run.ts';
 import { type Ask, startWebhook, type Webhook } from './traps-webhook.ts';
 
 /** Every Helm that the tests know, oldest first. */
@@ -95,7 +95,7 @@ export async function trapsWorld(t: Test): Promise<World> {
       hooks: 'run',
       start(command) {
         const args = command.split(' ').map((word) => (word === 'CHART' ? CHART : word));
-        const running = start(program, args, { env });
+        const running = startHelm(program, args, { env });
         atWork.add(running);
         void running.done.finally(() => atWork.delete(running));
         return running;

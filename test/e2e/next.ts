@@ -17,7 +17,7 @@ import { type Write, watchWrites } from '../clusters/writes.ts';
 import { type Doorway, startDoorway } from '../support/doorway.ts';
 import { LOCKS, type RestClient, restClient } from '../support/rest.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
-import { helmEnvironment, type RunningProgram, type RunResult, start } from '../tools/run.ts';
+import { helmEnvironment, type RunningProgram, type RunResult, startHelm } from '../tools/run.ts';
 import { CHART, lockkeeperOn, STALE_AFTER_MS } from './world.ts';
 
 /** What a command that is not named does. An `install --replace` lets what was deployed stay so. */
@@ -444,7 +444,7 @@ async function world(t: Test, version: HelmVersion, driver: Driver): Promise<Wor
     const [, env, args = ''] = /^(?:HELM_DRIVER=(\S+) )?helm (.*)$/.exec(line) ?? [];
     const words = args.split(' ').map((word) => (word === 'CHART' ? CHART : word));
     const helmDriver = env === 'configmap' ? 'configmap' : 'secret';
-    return start(helm, words, {
+    return startHelm(helm, words, {
       env: helmEnvironment({ folder: cluster.folder, kubeconfig, driver: helmDriver }),
     });
   }

@@ -12,7 +12,7 @@ import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
 import { type Lockkeeper, type LockkeeperOptions, startServiceOn } from '../support/lockkeeper.ts';
 import { serving } from '../support/serving.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
-import { helmEnvironment, type RunningProgram, type RunResult, start } from '../tools/run.ts';
+import { helmEnvironment, type RunningProgram, type RunResult, start, startHelm } from '../tools/run.ts';
 
 export const CHART = new URL('../fixtures/charts/app', import.meta.url).pathname;
 
@@ -71,7 +71,8 @@ export async function world(
   function run(program: 'helm' | 'kubectl', args: readonly string[], user: string): RunningProgram {
     const kubeconfig = kubeconfigs.get(user) ?? '';
     const env = helmEnvironment({ folder: cluster.folder, kubeconfig, driver });
-    const running = start(binary[program], args, { env });
+    const begin = program === 'helm' ? startHelm : start;
+    const running = begin(binary[program], args, { env });
     atWork.add(running);
     void running.done.finally(() => atWork.delete(running));
     return running;
