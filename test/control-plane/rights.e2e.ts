@@ -5,11 +5,14 @@
 import t, { type Test } from 'tap';
 import type { Config } from '../../src/config.ts';
 import { DRIVERS, type Driver } from '../../src/helm/release.ts';
+import type { ApiClient } from '../clusters/client.ts';
 import { ownControlPlane } from '../clusters/start.ts';
 import { lockkeeperOn } from '../e2e/world.ts';
+import { chart, type Rendered } from '../support/chart.ts';
 import { freePort } from '../support/free-port.ts';
+import { GATE_WEBHOOKS_PATH } from '../support/gate-webhook.ts';
 import { LOCKKEEPER, startServiceOn } from '../support/lockkeeper.ts';
-import { readRights } from '../support/manifests.ts';
+import { apply, readRights, rightsAmong } from '../support/manifests.ts';
 import { record } from '../support/records.ts';
 import { restClient } from '../support/rest.ts';
 import { type AuditEvent, auditEvents } from './audit.ts';
@@ -291,3 +294,59 @@ t.test('whoever keeps releases in Secrets only needs no right to ConfigMaps', as
   const codes = (await w.asked()).map(({ responseStatus }) => responseStatus?.code);
   t.notOk(codes.includes(403), 'nothing is forbidden');
 });
+
+const CONFIGURATION = `${GATE_WEBHOOKS_PATH}/lockkeeper`;
+
+const AUTHORITY = '/api/v1/namespaces/lockkeeper/secrets/lockkeeper-ca';
+
+/** Of the webhook configuration, as base64: whom API servers are told to trust. */
+async function bundle(admin: ApiClient): Promise<string> {
+  const { webhooks } = await admin.get(CONFIGURATION);
+  const [gate] = webhooks as readonly { readonly clientConfig: { readonly caBundle?: string } }[];
+  return gate?.clientConfig.caBundle ?? '';
+}
+
+/** Of rights to objects that have names, and of those in its own namespace: `get secrets lockkeeper-ca`. */
+function ownRights({ all }: Rendered): RightName[] {
+  const everywhere = all('ClusterRole').flatMap((role) => role.rules as readonly Rule[]);
+  const here = all('Role').flatMap((role) => role.rules as readonly Rule[]);
+  return [...everywhere.filter(({ resourceNames }) => resourceNames), ...here].flatMap(
+    ({ apiGroups: [group], resources: [resource = ''], resourceNames: [name = ''] = [], verbs }) =>
+      verbs.map((verb) => `${nameOf(verb, resource, group)} ${name}`.trim()),
+  );
+}
+
+for (const { drivers, rights } of [
+  { drivers: ['configmaps'], rights: 9 },
+  // Who may read and write all Secrets may do so with its own.
+  { drivers: ['secrets', 'configmaps'], rights: 5 },
+] as const) {
+  t.test(`every right to its own objects is used, and none is missing: ${drivers}`, async (t) => {
+    const cluster = await ownControlPlane(t);
+    const admin = await cluster.client();
+    await admin.createNamespace('lockkeeper');
+    const rendered = await chart({ drivers, webhook: { url: 'https://127.0.0.1:1/admission' } });
+    await apply(admin, [...rightsAmong(rendered.objects), rendered.one('ValidatingWebhookConfiguration')]);
+    const before = (await auditEvents(cluster)).length;
+
+    const { service } = await startServiceOn(t, cluster, { drivers, webhookConfiguration: 'lockkeeper' });
+    while ((await bundle(admin)) === '');
+    const first = await bundle(admin);
+    await admin.patch(AUTHORITY, { data: null });
+    while ((await bundle(admin)) === first);
+    t.pass('it has made an authority and told of it, and another one when that was gone');
+    // An audit log tells of a watch when it ends.
+    await service.close();
+
+    const events = (await auditEvents(cluster)).slice(before);
+    const asked = events.filter(({ user }) => user.username === LOCKKEEPER.username);
+    const used = new Set(
+      asked.flatMap((event) => [rightOf(event), `${rightOf(event)} ${event.objectRef?.name}`]),
+    );
+    const granted = ownRights(rendered);
+    t.equal(granted.length, rights);
+    for (const right of granted) t.ok(used.has(right), right);
+    const forbidden = asked.filter(({ responseStatus }) => responseStatus?.code === 403);
+    t.same(forbidden.map(rightOf), [], 'nothing was forbidden');
+  });
+}

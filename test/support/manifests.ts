@@ -30,8 +30,14 @@ export async function readManifest(path: string): Promise<KubernetesObject[]> {
  * chart makes sure of that (test/deploy/rights.test.ts), so that Helm need not be asked here.
  */
 export async function readRights(): Promise<KubernetesObject[]> {
-  const objects = await readManifest('deploy/lockkeeper.yaml');
-  return objects.filter(({ kind }) => RIGHTS.includes(kind)).map(withBothDrivers);
+  return rightsAmong(await readManifest('deploy/lockkeeper.yaml')).map(withBothDrivers);
+}
+
+/** Service accounts, and what they may do; hooks are left out, which have accounts of their own. */
+export function rightsAmong(objects: readonly KubernetesObject[]): KubernetesObject[] {
+  return objects.filter(
+    ({ kind, metadata }) => RIGHTS.includes(kind) && !metadata.annotations?.['helm.sh/hook'],
+  );
 }
 
 /** The policy that keeps what has ended from beginning again. */
