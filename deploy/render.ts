@@ -8,7 +8,7 @@ export const CHART = fileURLToPath(new URL('chart', import.meta.url));
 export const MANIFEST = fileURLToPath(new URL('lockkeeper.yaml', import.meta.url));
 
 /** What `helm install --create-namespace` would make, and with it a promise that is kept. */
-const HEAD = `# Lockkeeper, without Helm: kubectl apply -f deploy/lockkeeper.yaml
+const HEAD = `# Lockkeeper, without Helm: kubectl apply --server-side -f deploy/lockkeeper.yaml
 #
 # This is what deploy/chart makes of its default values; \`npm run manifests\` writes it. It lacks what only Helm runs: the
 # test, and what an uninstall does first. So before you delete it, take the gate away:

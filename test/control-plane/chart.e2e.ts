@@ -212,18 +212,13 @@ t.test('every pod of the chart is restricted', async (t) => {
 
 t.test('deploy/lockkeeper.yaml is applied, applied again, and deleted, by kubectl', async (t) => {
   const { admin, kubectl } = await chartWorld(t);
-  t.match(await kubectl('apply', '-f', MANIFEST), {
-    code: 0,
-    stdout: /deployment\.apps\/lockkeeper created\n/,
-  });
+  const created = await kubectl('apply', '--server-side', '-f', MANIFEST);
+  t.match(created, { code: 0, stdout: /deployment\.apps\/lockkeeper serverside-applied\n/, stderr: '' });
   await arm(admin);
-  t.match(await kubectl('apply', '-f', MANIFEST), {
-    code: 0,
-    stdout:
-      /validatingwebhookconfiguration\.admissionregistration\.k8s\.io\/lockkeeper (unchanged|configured)\n/,
-    stderr: '',
-  });
-  t.match(await webhooks(admin), OURS, 'what is Lockkeeper’s stays');
+  for (const options of [['--server-side'], []]) {
+    t.match(await kubectl('apply', ...options, '-f', MANIFEST), { code: 0 });
+    t.match(await webhooks(admin), OURS, 'what is Lockkeeper’s stays');
+  }
   t.match(await kubectl('delete', 'validatingwebhookconfiguration', 'lockkeeper'), { code: 0 });
   t.match(await kubectl('delete', '-f', MANIFEST, '--ignore-not-found'), { code: 0, stderr: '' });
   t.same(

@@ -76,6 +76,11 @@ const REFUSED: readonly { readonly what: string; readonly values: object; readon
     values: { replicas: 0 },
     words: /replicas is 0, so webhook\.url must say where Lockkeeper runs/,
   },
+  ...['kube-system', 'lockkeeper', 'sandbox'].map((namespace) => ({
+    what: `a test where nobody is asked, in ${namespace}`,
+    values: { test: { namespace }, webhook: { excludedNamespaces: ['sandbox'] } },
+    words: new RegExp(`test\\.namespace is ${namespace}, in which nobody is asked: name another one`),
+  })),
   {
     what: 'one port for two',
     values: { config: { metricsPort: 8443 } },

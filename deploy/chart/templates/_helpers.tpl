@@ -64,6 +64,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if contains "-----BEGIN CERTIFICATE-----" $bundle -}}{{ printf "%s\n" $bundle | b64enc }}{{- else -}}{{ $bundle }}{{- end -}}
 {{- end -}}
 
+{{/* As JSON. */}}
+{{- define "lockkeeper.excludedNamespaces" -}}
+{{- concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson -}}
+{{- end -}}
+
 {{/* What a schema could say only in words that nobody understands. */}}
 {{- define "lockkeeper.validate" -}}
 {{- with .Values -}}
@@ -81,6 +86,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- if and (eq (int .replicas) 0) (not .webhook.url) -}}
 {{- fail "replicas is 0, so webhook.url must say where Lockkeeper runs: the gate would ask nobody" -}}
+{{- end -}}
+{{- if and .test.enabled (has .test.namespace (include "lockkeeper.excludedNamespaces" $ | fromJsonArray)) -}}
+{{- fail (printf "test.namespace is %s, in which nobody is asked: name another one that is there, or set test.enabled to false" .test.namespace) -}}
 {{- end -}}
 {{- if eq (int .config.port) (int .config.metricsPort) -}}
 {{- fail (printf "config.metricsPort is %d, but must differ from config.port" (int .config.metricsPort)) -}}
@@ -173,7 +181,7 @@ namespaceSelector:
   matchExpressions:
     - key: kubernetes.io/metadata.name
       operator: NotIn
-      values: {{ concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
+      values: {{ include "lockkeeper.excludedNamespaces" . }}
     {{- with .Values.webhook.namespaceSelector.matchExpressions }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
