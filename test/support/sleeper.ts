@@ -7,8 +7,8 @@ export interface Sleeper {
   asleep(): Promise<void>;
 }
 
-export function sleeper(start?: number): Sleeper {
-  const clock = fakeClock(start);
+/** @param clock that others may share, who go to sleep for themselves */
+export function sleeper(clock: FakeClock = fakeClock()): Sleeper {
   let waiting: (() => void)[] = [];
   return {
     clock: {

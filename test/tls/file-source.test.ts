@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { fileSource, readKeyPair } from '../../src/tls/files.ts';
 import { issueAuthority, issueServingCertificate, type KeyPair } from '../../src/tls/issue.ts';
+import { fakeClock } from '../support/fake-clock.ts';
 import { testLog } from '../support/log.ts';
 import { sleeper } from '../support/sleeper.ts';
 import { foreignAuthority } from './foreign.ts';
@@ -37,7 +38,7 @@ async function start(t: Test, pair: KeyPair = first) {
   }
   await write(pair);
 
-  const { clock, asleep } = sleeper(NOW);
+  const { clock, asleep } = sleeper(fakeClock(NOW));
   const logs = testLog();
   const served: KeyPair[] = [];
   let refusal: Error | undefined;
@@ -106,7 +107,7 @@ t.test('a mounted Secret is swapped as the kubelet does it, by one symbolic link
   await mount(first, '..1');
   for (const name of ['tls.crt', 'tls.key']) await symlink(join('..data', name), join(folder, name));
   const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
-  const { clock, asleep } = sleeper(NOW);
+  const { clock, asleep } = sleeper(fakeClock(NOW));
   const served: KeyPair[] = [];
   const source = fileSource({ certFile, keyFile, first, clock, log: testLog().log });
   t.teardown(() => source.stop());
