@@ -63,6 +63,9 @@ export interface SelfManagedSource extends CertificateSource {
 
 const DAY_SECONDS = 86_400;
 
+/** Replicas that start together lose a few times; whoever loses more often takes a breath first. */
+const MAX_LOSSES = 5;
+
 const ASLEEP: Reconciler = { wake: () => {}, stop: async () => {} };
 
 export function selfManaged<Stored extends StoredAuthority>(
@@ -71,26 +74,25 @@ export function selfManaged<Stored extends StoredAuthority>(
   const { store, publishedSince, onBundle, clock, random, log } = options;
   const name = `Secret ${store.namespace}/${store.name}`;
   let authorities: Authorities | undefined;
-  let served: { readonly signedBy: string; readonly pair: KeyPair } | undefined;
+  /** The authority that signed what is served, and when that is to be renewed. */
+  let signedBy: string | undefined;
+  let renewAt = Number.POSITIVE_INFINITY;
   let problem: string | undefined = `${name} has not been read yet`;
   let reconciler = ASLEEP;
 
   /** Reads the authorities, and writes what is to be changed of them. Returns until when they may stay as they are. */
-  async function settle(signal: AbortSignal): Promise<number> {
-    for (;;) {
-      const stored = await store.read(signal);
-      const found = authoritiesIn(stored);
-      if (found === undefined) {
-        await write(stored, await anew(), 'made a new authority', signal);
-        continue;
-      }
-      const step = stepFor(found);
-      if (step.kind === 'wait') {
-        learn(found);
-        return step.until;
-      }
-      await write(stored, await changed(found, step), TOLD[step.kind], signal);
-    }
+  async function settle(signal: AbortSignal, losses = 0): Promise<number> {
+    if (losses === MAX_LOSSES)
+      throw new Error(`${name} was changed by others each time it was to be written`);
+    const again = (isWritten: boolean) => settle(signal, isWritten ? losses : losses + 1);
+    const stored = await store.read(signal);
+    const found = authoritiesIn(stored);
+    if (found === undefined) return again(await write(stored, await anew(), 'made a new authority', signal));
+    // Also when the next step cannot be written: what is there is good to sign with.
+    learn(found);
+    const step = stepFor(found);
+    if (step.kind === 'wait') return step.until;
+    return again(await write(stored, await changed(found, step), TOLD[step.kind], signal));
   }
 
   /** What was written is read again by whoever calls this: somebody else may have been first. */
@@ -99,10 +101,11 @@ export function selfManaged<Stored extends StoredAuthority>(
     wanted: Authorities,
     told: string,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const data = writeData(wanted);
     const isWritten = stored ? await store.replace(stored, data, signal) : await create(data, signal);
     if (isWritten) log.info({ secret: name }, told);
+    return isWritten;
   }
 
   /** @throws Error in words when nobody but a person can tell what they are now */
@@ -166,7 +169,6 @@ export function selfManaged<Stored extends StoredAuthority>(
   function learn(found: Authorities): void {
     const before = authorities && bundleOf(authorities);
     authorities = found;
-    problem = undefined;
     if (bundleOf(found) !== before) onBundle();
   }
 
@@ -174,15 +176,16 @@ export function selfManaged<Stored extends StoredAuthority>(
   async function renew({ signing }: Authorities, serve: (pair: KeyPair) => void): Promise<void> {
     const now = clock.date();
     const leftSeconds = (validityOf(signing.certificate).to - now) / 1000;
-    const isGood = served?.signedBy === signing.certificate && now < renewalOf(served.pair.certificate);
+    const isGood = signedBy === signing.certificate && now < renewAt;
     if (isGood || leftSeconds <= 0) return;
     const pair = await issueServingCertificate(signing, {
       hosts: options.hosts,
       validDays: Math.min(options.certificateSeconds, leftSeconds) / DAY_SECONDS,
       now: new Date(now),
     });
-    served = { signedBy: signing.certificate, pair };
     serve(pair);
+    signedBy = signing.certificate;
+    renewAt = renewalOf(pair.certificate);
     log.info({ until: timestamp(validityOf(pair.certificate).to) }, 'serves a new certificate');
   }
 
@@ -196,8 +199,8 @@ export function selfManaged<Stored extends StoredAuthority>(
           // Also when the Secret is out of reach: what was known of it is good for months.
           if (authorities !== undefined) await renew(authorities, serve);
         }
-        const renewal = served ? renewalOf(served.pair.certificate) : until;
-        return Math.min(until, renewal) - clock.date();
+        problem = undefined;
+        return Math.min(until, renewAt) - clock.date();
       }
       reconciler = startReconciler({
         reconcile,
