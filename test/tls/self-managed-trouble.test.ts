@@ -16,6 +16,7 @@ const [one, other] = await Promise.all([
   issueAuthority({ commonName: 'one', ...today }),
   issueAuthority({ commonName: 'other', ...today }),
 ]);
+const year = await issueAuthority({ commonName: 'year', validDays: 365, now });
 const leaf = await issueServingCertificate(one, { hosts: ['a.example'], ...today });
 const elliptic = ellipticAuthority(today);
 
@@ -65,7 +66,7 @@ for (const [given, data, reason] of UNUSABLE) {
   });
 
   t.test(`given a Secret that comes to hold ${given}, the authority that was known goes on`, async (t) => {
-    const store = memoryStore();
+    const store = memoryStore({ data: writeData({ signing: year, previous: [] }) });
     const replica = await startReplica(t, { store });
     const bundle = replica.bundle();
     store.put(data);
@@ -103,7 +104,7 @@ t.test('given no Secret and no right to make one, a person is told the command',
 
 t.test('given the Secret is out of reach, what was known goes on, and is renewed', async (t) => {
   const store = memoryStore();
-  const replica = await startReplica(t, { store });
+  const replica = await startReplica(t, { store, certificateSeconds: 90 * DAY_SECONDS });
   const bundle = replica.bundle() ?? '';
   store.before(() => {
     throw new Error('ECONNREFUSED');
@@ -116,7 +117,7 @@ t.test('given the Secret is out of reach, what was known goes on, and is renewed
       t.fail(`on day ${day}`);
   }
   t.strictSame(replica.warnings(), ['ECONNREFUSED'], 'told once');
-  t.ok(replica.served.length > 10);
+  t.ok(replica.served.length > 4);
   t.ok(isTrusted(replica.served.at(-1)?.certificate ?? '', bundle));
 
   // Until the authority itself has expired: there is nothing left to sign with.
@@ -183,10 +184,10 @@ t.test('given the Secret is deleted, it is not made anew: that is left to the ne
   await replica.woken();
   const problem = `${SECRET} is gone; it is made anew when lockkeeper starts the next time`;
   t.equal(replica.problem(), problem);
-  for (let looks = 0; looks < 5; looks += 1) await replica.pass(21 * DAY);
+  for (let looks = 0; looks < 5; looks += 1) await replica.pass(10 * DAY);
   t.strictSame(store.asked(), Array(6).fill('read'), 'an uninstall would leave it behind');
   t.strictSame(replica.warnings(), [problem], 'told once');
-  t.ok(replica.served.length > 4, 'the certificate is renewed meanwhile');
+  t.ok(replica.served.length > 2, 'the certificate is renewed meanwhile');
   t.equal(replica.bundle(), bundle);
 
   const next = await startReplica(t, { store, clock: replica.clock });
