@@ -1,8 +1,11 @@
 /** The process: what it prints, when it is ready, how it ends. Wrong configuration is in config.test.ts. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import t, { type Test } from 'tap';
+import { Agent } from 'undici';
 import { startEmbeddedCluster } from './clusters/embedded/cluster.ts';
 import { freePort } from './support/free-port.ts';
 import { GATE_WEBHOOKS_PATH, gateWebhook } from './support/gate-webhook.ts';
@@ -15,7 +18,7 @@ const MAIN = new URL('../src/main.ts', import.meta.url).pathname;
 /** Throws where nobody catches, once SIGUSR2 arrives. */
 const SABOTAGE = `data:text/javascript,${encodeURIComponent("process.on('SIGUSR2', () => { throw new Error('sabotage'); });")}`;
 
-/** Starts the process on a cluster of its own. */
+/** Starts the process on a cluster of its own. An empty variable is an unset one. */
 async function startMain(t: Test, environment: Record<string, string> = {}) {
   const cluster = await startEmbeddedCluster();
   t.teardown(() => cluster.stop());
@@ -38,8 +41,72 @@ async function startMain(t: Test, environment: Record<string, string> = {}) {
   const ended = once(child, 'exit');
   const logs = createLogReader();
   child.stdout.setEncoding('utf8').on('data', logs.write);
-  return { cluster, child, ended, caCertificate, logs };
+  return { cluster, child, ended, caCertificate, certFile, keyFile, logs };
 }
+
+/** The certificate that is served, as somebody sees it who trusts this authority only. */
+async function servedOn(port: unknown, ca: string): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port: Number(port), ca });
+  await once(socket, 'secureConnect');
+  const certificate = socket.getPeerX509Certificate();
+  socket.destroy();
+  return certificate?.fingerprint256 ?? '';
+}
+
+const OWN = { LOCKKEEPER_TLS_CERT_FILE: '', LOCKKEEPER_TLS_KEY_FILE: '' };
+
+t.test('without files, it serves with an authority of its own, which is in the Secret', async (t) => {
+  const { cluster, child, ended, logs } = await startMain(t, { ...OWN, LOCKKEEPER_TLS_CERT_SECONDS: '10' });
+  const { port } = await logs.line('listening');
+  await (await cluster.client()).createNamespace('lockkeeper');
+  await logs.line('serves a new certificate');
+  const secret = await (await cluster.client()).get('/api/v1/namespaces/lockkeeper/secrets/lockkeeper-ca');
+  const { data } = secret as unknown as { data: Record<string, string> };
+  const bundle = Buffer.from(data['ca.crt'] ?? '', 'base64').toString();
+  const agent = new Agent({ connect: { ca: bundle }, connections: 1 });
+  t.teardown(() => agent.close());
+  const livez = () => agent.request({ origin: `https://127.0.0.1:${port}`, path: '/livez', method: 'GET' });
+  let connections = 0;
+  agent.on('connect', () => {
+    connections += 1;
+  });
+  t.equal(await (await livez()).body.text(), 'ok\n');
+  const first = await servedOn(port, bundle);
+  await logs.nextLine('serves a new certificate');
+  t.not(await servedOn(port, bundle), first, 'renewed');
+  t.equal(await (await livez()).body.text(), 'ok\n');
+  t.equal(connections, 1, 'and open connections stay open');
+  t.notMatch(
+    logs.text(),
+    Buffer.from(data['tls.key'] ?? '', 'base64')
+      .toString()
+      .slice(200, 240),
+  );
+  child.kill('SIGTERM');
+  t.same(await ended, [0, null]);
+});
+
+t.test('files that are renewed are served without a restart; bad ones never', async (t) => {
+  const { cluster, child, ended, logs, caCertificate, certFile, keyFile } = await startMain(t);
+  const { port } = await logs.line('listening');
+  const first = await servedOn(port, caCertificate);
+  const renewed = await issueTlsFiles(join(cluster.folder, 'renewed'));
+  await copyFile(renewed.certFile, certFile);
+  t.match(await logs.line('the certificate files cannot be used'), {
+    reason: `${keyFile} is not the key of the first certificate in ${certFile}`,
+  });
+  t.equal(await servedOn(port, caCertificate), first, 'the last good pair');
+  await copyFile(renewed.keyFile, keyFile);
+  const deadline = Date.now() + 60_000;
+  const isRenewed = () =>
+    servedOn(port, renewed.caCertificate).then(
+      (fingerprint) => fingerprint !== first,
+      () => false,
+    );
+  while (!(await isRenewed())) if (Date.now() > deadline) throw new Error('it is not served');
+  child.kill('SIGTERM');
+  t.same(await ended, [0, null]);
+});
 
 t.test('SIGTERM in mid-hold: the held call is answered 429, and the process ends with 0', async (t) => {
   const { cluster, child, ended, logs, caCertificate } = await startMain(t);
