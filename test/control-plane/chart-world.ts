@@ -113,7 +113,7 @@ interface PodSpec {
   readonly containers: readonly [
     {
       readonly name: string;
-      readonly command: readonly string[];
+      readonly args: readonly string[];
       readonly env: readonly { name: string; value: string }[];
     },
   ];
@@ -126,10 +126,10 @@ export async function playKubelet({ cluster, admin }: ChartWorld, name: string):
   for await (const { type, object } of admin.watch(`${pods}?watch=true`, { signal: stop.signal })) {
     if (type !== 'ADDED' || object.metadata.name !== name) continue;
     const { serviceAccountName, containers } = object.spec as PodSpec;
-    const [{ name: container, command, env }] = containers;
+    const [{ name: container, args, env }] = containers;
     const username = `system:serviceaccount:lockkeeper:${serviceAccountName}`;
     const KUBECONFIG = await cluster.kubeconfig({ user: { username } });
-    const program = command.slice(1).map((file) => file.replace(/^dist\/(.*)\.js$/, 'src/$1.ts'));
+    const program = args.map((file) => file.replace(/^dist\/(.*)\.js$/, 'src/$1.ts'));
     const environment = Object.fromEntries(env.map(({ name, value }) => [name, value]));
     const { code, stdout } = await run(process.execPath, program, { env: { ...environment, KUBECONFIG } });
     const state = { terminated: { exitCode: code, reason: code === 0 ? 'Completed' : 'Error' } };
