@@ -160,14 +160,19 @@ t.test(
   },
 );
 
-t.test('after an uninstall, the Secret of the authority goes', async (t) => {
-  for (const [values, name] of [
-    [{}, 'lockkeeper-ca'],
-    [{ tls: { authoritySecret: 'my-authority' } }, 'my-authority'],
-    [{ fullnameOverride: 'keeper' }, 'keeper-ca'],
+t.test('after an uninstall, the Secret goes that was made for it, and yours stays', async (t) => {
+  const certManager = { issuerRef: { name: 'ca' } };
+  for (const [values, names] of [
+    [{}, ['lockkeeper-ca']],
+    [{ tls: { authoritySecret: 'my-authority' } }, ['my-authority']],
+    [{ fullnameOverride: 'keeper' }, ['keeper-ca']],
+    [{ tls: { mode: 'certManager', certManager } }, ['lockkeeper-tls']],
+    [{ tls: { mode: 'existingSecret', existingSecret: 'mine' }, webhook: { caBundle: PEM } }, []],
   ] as const) {
-    t.match((await chart(values)).hooks('post-delete'), [
-      { kind: 'Secret', metadata: { name, namespace: 'lockkeeper' } },
-    ]);
+    const hooks = (await chart(values)).hooks('post-delete');
+    t.same(
+      hooks.map(({ kind, metadata: { namespace, name } }) => ({ kind, namespace, name })),
+      names.map((name) => ({ kind: 'Secret', namespace: 'lockkeeper', name })),
+    );
   }
 });

@@ -51,6 +51,15 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* What was made for this release, and is no part of it; empty when it is yours. */}}
+{{- define "lockkeeper.secretOfUninstall" -}}
+{{- if eq .Values.tls.mode "selfManaged" -}}
+{{- include "lockkeeper.authoritySecret" . -}}
+{{- else if eq .Values.tls.mode "certManager" -}}
+{{- include "lockkeeper.servingSecret" . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The webhook configuration that Lockkeeper keeps current; empty when there is nothing for it to do. */}}
 {{- define "lockkeeper.keptConfiguration" -}}
 {{- if or (eq .Values.webhook.arm "whenReady") (eq .Values.tls.mode "selfManaged") -}}
