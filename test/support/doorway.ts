@@ -55,6 +55,8 @@ export async function startDoorway(t: Test, to: { url: string; caCertificate: st
   }
 
   const server = createServer({ cert: serving.pair.certificate, key: serving.pair.privateKey }, pass);
+  // As an API server does: Node would end an idle connection after 5 s, maybe while Helm comes back over it.
+  server.keepAliveTimeout = 120_000;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => {
     server.close();

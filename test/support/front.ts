@@ -95,6 +95,8 @@ export async function startFront(t: Test, to: { url: string; caCertificate: stri
       pass(request, response).catch(() => response.destroy());
     },
   );
+  // As Lockkeeper does (trap 18).
+  server.keepAliveTimeout = 120_000;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(async () => {
     server.close();
