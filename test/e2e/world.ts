@@ -22,19 +22,22 @@ export const STALE_AFTER_MS = 900_000;
 /** As Helm calls its drivers, and kubectl the kinds of their records. */
 export type HelmDriver = 'secret' | 'configmap';
 
-export interface World extends Lockkeeper<Cluster> {
+export interface People {
   /** Of an administrator. */
   readonly admin: ApiClient;
   /** What Helm writes, from the start of the world on. */
   readonly writes: Writes;
-  /** Between the API server and Lockkeeper. */
-  readonly front: Front;
   /** Between Helm and the API server. */
   readonly doorway: Doorway;
   /** Starts Helm as a user, against `prod`. */
   helm(args: readonly string[], user?: string): RunningProgram;
   /** Runs the kubectl of Helm's time as a user, against `prod`. */
   kubectl(args: readonly string[], user?: string): Promise<RunResult>;
+}
+
+export interface World extends Lockkeeper<Cluster>, People {
+  /** Between the API server and Lockkeeper. */
+  readonly front: Front;
 }
 
 export type WorldOptions = Omit<LockkeeperOptions, 'cluster'>;
@@ -50,6 +53,17 @@ export async function world(
   const admin = await cluster.client();
   await admin.createNamespace('prod');
   const lockkeeper = await lockkeeperOn(t, cluster, options);
+  return { ...lockkeeper, ...(await peopleOn(t, cluster, version, driver)) };
+}
+
+/** Who works with Helm and kubectl on a cluster that has the namespace `prod`. */
+export async function peopleOn(
+  t: Test,
+  cluster: Cluster,
+  version: HelmVersion,
+  driver: HelmDriver = 'secret',
+): Promise<People> {
+  const admin = await cluster.client();
   const writes = await watchWrites(admin);
   t.teardown(() => writes.stop());
   const doorway = await startDoorway(t, cluster);
@@ -78,7 +92,6 @@ export async function world(
     return running;
   }
   return {
-    ...lockkeeper,
     admin,
     writes,
     doorway,
@@ -137,7 +150,7 @@ export async function succeeds(t: Test, running: { done: Promise<RunResult> }, n
 
 /** An upgrade that stays in flight until its hook's Job is completed. Resolves when it is. */
 export async function upgradeInFlight(
-  { admin, writes, helm }: World,
+  { admin, writes, helm }: Pick<People, 'admin' | 'writes' | 'helm'>,
   options: readonly string[] = [],
   release = 'api',
   chart = CHART,

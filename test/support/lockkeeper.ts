@@ -102,7 +102,8 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
   };
 }
 
-async function grantRights(cluster: Cluster): Promise<void> {
+/** What the manifest grants to Lockkeeper, and its namespace. */
+export async function grantRights(cluster: Cluster): Promise<void> {
   const admin = await cluster.client();
   await admin.createNamespace('lockkeeper');
   await apply(admin, await readRights());
