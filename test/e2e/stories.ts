@@ -201,7 +201,7 @@ export function tellStories(version: HelmVersion): void {
 }
 
 /** Two upgrades that both found revision 1 before either created revision 2. */
-async function raceOf({ doorway, helm }: World): Promise<RunResult[]> {
+export async function raceOf({ doorway, helm }: Pick<World, 'doorway' | 'helm'>): Promise<RunResult[]> {
   const bothAsk = Promise.withResolvers<void>();
   let creations = 0;
   const stopMeeting = doorway.stop((request) => {
