@@ -29,7 +29,8 @@ t.test('certificates and their authority are replaced while people deploy: nobod
     })),
   });
   const authority = { ...readConfig({}).authority, ...LIVES };
-  const start = () => startServiceOn(t, cluster, { webhookConfiguration: 'lockkeeper', authority });
+  const start = () =>
+    startServiceOn(t, cluster, { webhookConfiguration: 'lockkeeper', authority, retryAfterSeconds: 2 });
   const replicas = await Promise.all([start(), start()]);
   await Promise.all(replicas.map(({ service }) => balancer.add(service.port)));
   await untilAsked(admin);

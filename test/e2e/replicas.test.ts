@@ -13,8 +13,8 @@ import { startTraffic } from './traffic.ts';
 import { askThrough } from './webhook.ts';
 import { CHART, history, type People, peopleOn, succeeds, upgradeInFlight } from './world.ts';
 
-/** How long a replica goes on answering; whoever it sends away comes back a second later. */
-const DRAIN = { LOCKKEEPER_DRAIN_SECONDS: '5' };
+/** Whoever is sent away when a replica goes away comes back a second after this drain. */
+const ENVIRONMENT = { LOCKKEEPER_DRAIN_SECONDS: '5', LOCKKEEPER_RETRY_AFTER_SECONDS: '5' };
 
 interface World extends People {
   readonly balancer: Balancer;
@@ -30,7 +30,7 @@ async function world(t: Test, options?: BalancerOptions): Promise<World> {
   return {
     ...(await peopleOn(t, cluster, '4.1.4')),
     balancer,
-    start: (count) => Promise.all(Array.from({ length: count }, () => startReplica(t, cluster, DRAIN))),
+    start: (count) => Promise.all(Array.from({ length: count }, () => startReplica(t, cluster, ENVIRONMENT))),
   };
 }
 
