@@ -140,7 +140,7 @@ async function copy(
     const to = isFolder || !into ? target : join(target, basename(path));
     await mkdir(isFolder ? to : dirname(to), { recursive: true });
     // Node's own cp takes six times as long for a node_modules.
-    const { code, stderr } = await run('cp', ['-R', isFolder ? join(found, '.') : found, to]);
+    const { code, stderr } = await run('cp', ['-R', isFolder ? `${found}/.` : found, to]);
     if (code !== 0) throw new Error(stderr);
   }
 }

@@ -107,3 +107,13 @@ export async function statusOf(pid: number): Promise<ReadonlyMap<string, string>
   const lines = (await readFile(`/proc/${pid}/status`, 'utf8')).trim().split('\n');
   return new Map(lines.map((line) => line.split(/:\s+/, 2) as [string, string]));
 }
+
+/** Linux tells it in hundredths of a second, whatever the kernel counts by. */
+const TICK_MS = 10;
+
+/** What a process has used of processors. */
+export async function processorMsOf(pid: number): Promise<number> {
+  // Its name, in parentheses, may have blanks in it.
+  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
