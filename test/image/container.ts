@@ -60,31 +60,33 @@ exec setpriv --no-new-privs -- unshare --root="$root" --wd="$workdir" --setgid "
 /** There is no such place, in the image or elsewhere. */
 const NOWHERE = '/nonexistent';
 
+/** As the base image sets it; there is nothing in these folders. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 export async function startContainer(image: Image, options: ContainerOptions): Promise<RunningProgram> {
   const { confinement, args = image.cmd, mounts = {}, onOutput } = options;
-  const { root, uid, gid, workdir } = image;
-  const words = [...image.entrypoint, ...args];
-  const shared = {
-    env: { ...image.env, HOME: NOWHERE, TMPDIR: NOWHERE, ...options.env },
-    ...(onOutput && { onOutput }),
-  };
+  const { root, uid, gid, workdir, entrypoint } = image;
+  const shared = onOutput ? { onOutput } : {};
+  const values = Object.entries({ PATH, ...image.env, HOME: NOWHERE, TMPDIR: NOWHERE, ...options.env });
+  // By a program, because tap adds to the environment of whatever a test starts.
+  const environment = ['env', '-i', ...values.map(([name, value]) => `${name}=${value}`)];
   if (confinement === 'sealed') {
+    for (const path of Object.keys(mounts)) await mkdir(join(root, path), { recursive: true });
     const pairs = Object.entries(mounts).flatMap(([to, from]) => [from, to]);
-    for (const to of Object.keys(mounts)) await mkdir(join(root, to), { recursive: true });
-    const seal = ['sh', '-c', SEAL, 'sh', root, String(uid), String(gid), workdir, ...pairs, '--', ...words];
-    return start('unshare', [...OWN_MOUNTS, ...seal], shared);
+    const given = [root, String(uid), String(gid), workdir, ...pairs, '--', ...entrypoint, ...args];
+    return start('unshare', [...OWN_MOUNTS, ...environment, 'sh', '-c', SEAL, 'sh', ...given], shared);
   }
-  const [program = '', ...rest] = words;
-  return start(join(root, program), rest, {
+  const [program = '', ...rest] = [
+    ...environment,
+    join(root, entrypoint[0] ?? ''),
+    ...entrypoint.slice(1),
+    ...args,
+  ];
+  return start(program, rest, {
     ...shared,
     cwd: join(root, workdir),
     ...(confinement === 'other-user' && { user: { uid, gid } }),
   });
-}
-
-/** Where a program finds a mounted folder. */
-export function mountedAt(confinement: Confinement, mounts: Mounts, path: string): string {
-  return confinement === 'sealed' ? path : (mounts[path] ?? path);
 }
 
 /** O_WRONLY and O_RDWR of open(2). */
