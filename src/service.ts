@@ -177,7 +177,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const watches = drivers.map((driver) =>
     startListWatch({ client: forDeploys.client, ...followPending(driver, registry), clock, random, log }),
   );
-  upkeep.start((pair) => serveWith(app, pair));
 
   let drainMs = config.drainSeconds * 1000;
   const drained = Promise.withResolvers<void>();
@@ -207,6 +206,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const { host, port, metricsPort } = config;
   try {
+    upkeep.start((pair) => serveWith(app, pair));
     await app.listen({ host, port });
     if (metricsPort !== 0) await plain.listen({ host, port: metricsPort });
   } catch (error) {

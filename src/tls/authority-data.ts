@@ -41,7 +41,7 @@ export function readData(data: SecretData = {}): Reading {
     privateKey: decode(data[privateKey]),
   });
   const has = ({ certificate, privateKey }: PairKeys) => Boolean(data[certificate] || data[privateKey]);
-  if (!has(SIGNING) && !has(NEXT)) return { kind: 'empty' };
+  if (!has(SIGNING)) return { kind: 'empty' };
 
   const stored = { signing: pair(SIGNING), next: has(NEXT) ? pair(NEXT) : undefined };
   const problem = problemOf(SIGNING, stored.signing) ?? (stored.next && problemOf(NEXT, stored.next));

@@ -116,7 +116,7 @@ export function selfManaged<Stored extends StoredAuthority>(
     }
     const reading = readData(stored?.data);
     if (reading.kind === 'unusable') {
-      const empty = `kubectl patch secret ${store.name} -n ${store.namespace} --type=merge -p '{"data":null}'`;
+      const empty = `kubectl patch secret ${store.name} -n ${store.namespace} -p '{"data":{"tls.crt":"","tls.key":""}}'`;
       throw new Error(
         `${name}: ${reading.problem}. Mend it, or empty it, and lockkeeper makes a new one: ${empty}`,
       );

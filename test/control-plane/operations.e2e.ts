@@ -1,6 +1,6 @@
 /** Every command of docs/operations.md, as it stands there, on a real cluster: one story, told with old and new Helm. */
 import { X509Certificate } from 'node:crypto';
-import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dumpYaml, loadYaml } from '@kubernetes/client-node';
 import t, { type Test } from 'tap';
@@ -8,6 +8,7 @@ import { issueAuthority } from '../../src/tls/issue.ts';
 import type { ApiClient } from '../clusters/client.ts';
 import { startServiceOn } from '../support/lockkeeper.ts';
 import { record } from '../support/records.ts';
+import { until } from '../support/until.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, run } from '../tools/run.ts';
 import { type ChartWorld, CONFIGURATION_PATH, chartWorld, playKubelet } from './chart-world.ts';
@@ -15,8 +16,6 @@ import { type ChartWorld, CONFIGURATION_PATH, chartWorld, playKubelet } from './
 const ROOT = new URL('../../', import.meta.url).pathname;
 
 const DOCUMENT = await readFile(join(ROOT, 'docs/operations.md'), 'utf8');
-
-const AUTHORITY = '/api/v1/namespaces/lockkeeper/secrets/lockkeeper-ca';
 
 const untold = new Set(blocksOf('sh'));
 
@@ -35,7 +34,7 @@ function commandWith(words: string): string {
 
 /** A folder as whoever reads the document has it: a checkout, and their values. */
 async function reader(t: Test, { cluster }: ChartWorld, version: HelmVersion, values: object) {
-  const folder = join(cluster.folder, `reader-${version}`);
+  const folder = await mkdtemp(join(cluster.folder, 'reader-'));
   const bin = join(folder, 'bin');
   await mkdir(bin, { recursive: true });
   const { helm, kubectl } = await helmBinary(version);
@@ -53,7 +52,7 @@ async function reader(t: Test, { cluster }: ChartWorld, version: HelmVersion, va
     write,
     async type(words: string): Promise<string> {
       const command = commandWith(words);
-      const { code, stdout, stderr } = await run('bash', ['-euo', 'pipefail', '-c', command], {
+      const { code, stdout, stderr } = await run('bash', ['--norc', '-euo', 'pipefail', '-c', command], {
         cwd: folder,
         env,
       });
@@ -103,7 +102,7 @@ for (const version of ['3.17.3', '4.1.4'] as const) {
     const url = `https://127.0.0.1:${service.port}/admission`;
     await write({ replicas: 0, webhook: { url, namespaceSelector } });
     await type('helm upgrade');
-    while (!(await isGated(admin)));
+    await until(() => isGated(admin), Boolean);
     const kubelet = playKubelet(w, 'lockkeeper-self-test');
     await type('helm test');
     t.match(await kubelet, /PASSED/);
@@ -112,15 +111,20 @@ for (const version of ['3.17.3', '4.1.4'] as const) {
     const trusted = await readFile(join(folder, 'lockkeeper-ca.crt'), 'utf8');
     t.equal(new X509Certificate(trusted).subject, 'O=lockkeeper\nCN=mine', 'what API servers trust');
     await type('kubectl patch secret');
-    while (!(await admin.get(AUTHORITY)).data);
-    while ((await caBundle(admin)) === trusted);
-    t.ok((await caBundle(admin)).startsWith(trusted), 'the old authority signs until the new one is known');
+    const both = await until(
+      () => caBundle(admin),
+      (bundle) => bundle !== trusted,
+    );
+    t.ok(both.startsWith(trusted), 'the old authority signs until the new one is known');
 
     await type('kubectl delete validatingwebhookconfiguration');
-    while (await isGated(admin));
+    await until(
+      () => isGated(admin),
+      (gated) => !gated,
+    );
     t.pass('everybody deploys as if there were no Lockkeeper');
     await type('helm upgrade');
-    while (!(await isGated(admin)));
+    await until(() => isGated(admin), Boolean);
     t.pass('until the next upgrade');
 
     await type('kubectl delete validatingadmissionpolicybinding');

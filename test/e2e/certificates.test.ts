@@ -11,12 +11,11 @@ import { startCluster } from '../clusters/start.ts';
 import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
 import { startServiceOn } from '../support/lockkeeper.ts';
 import { record } from '../support/records.ts';
+import { until } from '../support/until.ts';
 
 const SECRETS = '/api/v1/namespaces/prod/secrets';
 const CONFIGURATION = `${GATE_WEBHOOKS_PATH}/lockkeeper`;
 const AUTHORITY = '/api/v1/namespaces/lockkeeper/secrets/lockkeeper-ca';
-
-const PATIENCE_MS = 30_000;
 
 interface Webhook {
   readonly name: string;
@@ -49,16 +48,6 @@ async function replica(t: Test, cluster: Cluster, changes: Partial<Config> = {})
   const started = await startServiceOn(t, cluster, { webhookConfiguration: 'lockkeeper', ...changes });
   await Promise.all([started.ready(), started.logs.line('serves a new certificate')]);
   return started;
-}
-
-/** Asks until it is so: a real API server takes some milliseconds to hear of a configuration. */
-async function until<T>(read: () => Promise<T>, isSo: (found: T) => boolean): Promise<T> {
-  const deadline = Date.now() + PATIENCE_MS;
-  for (;;) {
-    const found = await read();
-    if (isSo(found)) return found;
-    if (Date.now() > deadline) throw new Error(`it stays ${JSON.stringify(found)}`);
-  }
 }
 
 const configuration = (admin: ApiClient) => () => admin.get(CONFIGURATION) as Promise<Configuration>;

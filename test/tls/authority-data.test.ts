@@ -151,11 +151,6 @@ t.test('given what cannot be used, a person is told what is wrong, and never sho
       'TLS does not take tls.crt: ee key too small',
     ],
     [
-      'a next one alone',
-      { 'next.crt': next.certificate, 'next.key': next.privateKey },
-      'tls.crt holds no PEM certificate',
-    ],
-    [
       'a next one without its key',
       { ...files, 'next.crt': next.certificate },
       'next.key holds no PEM private key without a passphrase',

@@ -41,7 +41,7 @@ const UNUSABLE: readonly [given: string, data: SecretData, problem: string][] = 
   ],
 ];
 
-const EMPTY_IT = `kubectl patch secret lockkeeper-ca -n lockkeeper --type=merge -p '{"data":null}'`;
+const EMPTY_IT = `kubectl patch secret lockkeeper-ca -n lockkeeper -p '{"data":{"tls.crt":"","tls.key":""}}'`;
 
 for (const [given, data, reason] of UNUSABLE) {
   const problem = `${SECRET}: ${reason}. Mend it, or empty it, and lockkeeper makes a new one: ${EMPTY_IT}`;
