@@ -32,7 +32,7 @@ export async function chart(values: object = {}, version = FASTEST): Promise<Ren
         throw new Error(`there are ${others.length + (found ? 1 : 0)} ${kind}s`);
       return found;
     },
-    hooks: (event) => objects.filter((object) => hookOf(object) === event),
+    hooks: (event) => objects.filter((object) => hookOf(object)?.split(',').includes(event)),
   };
 }
 
