@@ -23,7 +23,7 @@ import { isTrusted } from './tls/replica.ts';
 const SECRETS = '/api/v1/namespaces/lockkeeper/secrets';
 const CONFIGURATION = `${GATE_WEBHOOKS_PATH}/lockkeeper`;
 const SERVES = 'serves a new certificate';
-const ARMED = 'the webhook is armed, and trusts our authority';
+const ARMED = 'brought the webhook configuration up to date';
 
 const { pair } = serving;
 const end = validityOf(pair.certificate).to;
