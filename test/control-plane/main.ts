@@ -20,13 +20,16 @@ import { progressLine } from './progress.ts';
 const SUITE = ['test/clusters/conformance/*.test.ts', 'test/e2e/*.test.ts', 'test/control-plane/*.e2e.ts'];
 
 /**
- * Slow, and told on the real cluster by others: what comes next by the oldest and the newest Helm, which Go builds; that
- * the embedded cluster is good enough for Helm, by all the stories.
+ * Slow, and told on the real cluster by others: what comes next by the newest Helm, which Go builds; that the embedded
+ * cluster is good enough for Helm, by all the stories.
  */
 const EMBEDDED_ONLY = /\/(next-[\d.]+|helm)\.test\.ts$/;
 
-/** They need a Helm that only Go can make. */
-const OF_BUILT_HELMS = /\/helm-[\d.]+\.e2e\.ts$/;
+/** They need a Helm that only Go can make, the oldest, and the newest of each line; or tell the rest beside those. */
+const OF_BUILT_HELMS = /\/(helm-[\d.]+|holds)\.e2e\.ts$/;
+
+/** The same stories by the Helms of npm, which lie between those. What must be shown with every Helm is in holds.e2e.ts. */
+const OF_NPM_HELMS = /\/(helm|stale)-[\d.]+\.test\.ts$/;
 
 const PAGE = 'docs/helm-versions.md';
 
@@ -78,7 +81,8 @@ function wholeSuite(): string[] {
   const files = SUITE.flatMap((pattern) => globSync(pattern).sort()).filter(
     (file) => !EMBEDDED_ONLY.test(file),
   );
-  return withAllHelms ? files : files.filter((file) => !OF_BUILT_HELMS.test(file));
+  const leftOut = withAllHelms ? OF_NPM_HELMS : OF_BUILT_HELMS;
+  return files.filter((file) => !leftOut.test(file));
 }
 
 async function runSuite(files: readonly string[]): Promise<number> {

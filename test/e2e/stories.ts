@@ -42,6 +42,12 @@ function createsRevision({ method, url = '' }: IncomingMessage): boolean {
 }
 
 export function tellStories(version: HelmVersion): void {
+  tellOfHolds(version);
+  tellOfRefusals(version);
+}
+
+/** What only a hold shows: that a Helm of this version waits, and comes back by itself. */
+export function tellOfHolds(version: HelmVersion): void {
   for (const driver of ['secret', 'configmap'] as const) {
     t.test(
       `Helm ${version}, driver ${driver}: a rollback beside a running upgrade is held, and goes through by itself`,
@@ -105,7 +111,9 @@ export function tellStories(version: HelmVersion): void {
       t.comment(`Helm ${version}, seconds of each attempt: ${attempts.map(inSeconds).join(', ')}`);
     },
   );
+}
 
+function tellOfRefusals(version: HelmVersion): void {
   t.test(
     `Helm ${version}: no patience: the rollback fails, and says who holds the lock and what to type`,
     async (t) => {
