@@ -176,3 +176,11 @@ t.test('after an uninstall, the Secret goes that was made for it, and yours stay
     );
   }
 });
+
+t.test('a URL may be given with the path of the webhook, or without', async (t) => {
+  for (const url of ['https://10.0.0.5:8443', 'https://10.0.0.5:8443/', 'https://10.0.0.5:8443/admission']) {
+    const { one } = await chart({ webhook: { url } });
+    const { webhooks } = one('ValidatingWebhookConfiguration');
+    t.match(webhooks, Array(2).fill({ clientConfig: { url: 'https://10.0.0.5:8443/admission' } }), url);
+  }
+});

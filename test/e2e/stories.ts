@@ -43,11 +43,11 @@ function createsRevision({ method, url = '' }: IncomingMessage): boolean {
 
 export function tellStories(version: HelmVersion): void {
   tellOfHolds(version);
+  tellOfRetries(version);
   tellOfRefusals(version);
 }
 
-/** What only a hold shows: that a Helm of this version waits, and comes back by itself. */
-export function tellOfHolds(version: HelmVersion): void {
+function tellOfHolds(version: HelmVersion): void {
   for (const driver of ['secret', 'configmap'] as const) {
     t.test(
       `Helm ${version}, driver ${driver}: a rollback beside a running upgrade is held, and goes through by itself`,
@@ -76,7 +76,10 @@ export function tellOfHolds(version: HelmVersion): void {
       },
     );
   }
+}
 
+/** That a Helm of this version is held, and comes back by itself. */
+export function tellOfRetries(version: HelmVersion): void {
   t.test(
     `Helm ${version}: longer than one call: Helm is sent away with 429 and comes back by itself (trap 6)`,
     async (t) => {

@@ -157,7 +157,7 @@ webhooks:
 admissionReviewVersions: [v1]
 clientConfig:
   {{- if .Values.webhook.url }}
-  url: {{ .Values.webhook.url | quote }}
+  url: {{ printf "%s/admission" (.Values.webhook.url | trimSuffix "/" | trimSuffix "/admission") | quote }}
   {{- else }}
   service:
     namespace: {{ .Release.Namespace }}
