@@ -6,7 +6,7 @@ import type { HelmDriver } from '../e2e/world.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
 import type { RunningProgram } from '../tools/run.ts';
 import { auditEvents } from './audit.ts';
-import { type Crew, crew, historyOf, nameAt, type Place, putUpFence, VERSIONS } from './crew.ts';
+import { type Crew, crew, historyOf, nameAt, noFence, type Place, putUpFence, VERSIONS } from './crew.ts';
 import { hookOf, inWordsOf, ORDINARY_STEPS, type Step } from './ordinary-commands.ts';
 
 // What its audit log tells of refusals is to be of these tests.
@@ -272,6 +272,7 @@ for (const { began, order, installed, history, refusal } of TESTS) {
       const outcome = await testBesideUpgrade(c, place, release, order);
       return { ...outcome, history: await historyOf(c, place, release) };
     };
+    await noFence(c.admin);
     await Promise.all(
       free.map(async (place) => {
         const outcome = await tested(place, nameAt(place, 'free'));

@@ -36,7 +36,7 @@ const PAGE = 'docs/helm-versions.md';
 const HOW_TO_GET_IT =
   'install Go 1.26 or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd (setup-envtest use -p path)';
 
-/** Files at once. Much of their time is spent in waiting, so one more than the smallest machine has cores. */
+/** Files at once. Much of their time is spent in waiting, so one more than the smallest machine has cores; four take longer. */
 const JOBS = 3;
 
 /** Seconds for one file, on a machine that is busy with others. */
@@ -46,6 +46,8 @@ const TIMEOUT_SECONDS = 600;
 const OUTPUT = 'output.tap';
 
 process.chdir(join(import.meta.dirname, '../..'));
+// A Ctrl-C also ends whoever reads this through a pipe: that must not keep it from tidying up.
+process.stdout.on('error', () => {});
 const write = process.argv.includes('--write');
 const chosen = process.argv.slice(2).filter((argument) => argument !== '--write');
 const withAllHelms = await build();

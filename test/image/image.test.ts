@@ -11,15 +11,15 @@ import type { Cluster } from '../clusters/cluster.ts';
 import { startCluster } from '../clusters/start.ts';
 import { watchWrites } from '../clusters/writes.ts';
 import { CHART, upgradeInFlight } from '../e2e/world.ts';
-import { buildImage } from '../image/build.ts';
-import { filesOpenForWriting, startContainer, statusOf, strictestConfinement } from '../image/container.ts';
-import { type ContainerSpec, startPod, untilReady } from '../image/pod.ts';
 import { chart } from '../support/chart.ts';
 import { freePort } from '../support/free-port.ts';
 import { GATE_WEBHOOKS_PATH } from '../support/gate-webhook.ts';
 import { apply } from '../support/manifests.ts';
 import { helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, start } from '../tools/run.ts';
+import { buildImage } from './build.ts';
+import { filesOpenForWriting, startContainer, statusOf, strictestConfinement } from './container.ts';
+import { type ContainerSpec, startPod, untilReady } from './pod.ts';
 
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 
