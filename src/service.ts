@@ -66,7 +66,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const connection = connect(kubeConfig, { clock });
   const { date } = connection;
   const registry = createRegistry((uid) => holders.appeared(uid));
-  const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
+  const holders = createHolders({
+    isStored: (uid) => registry.hasRecord(uid),
+    deathOf: () => undefined,
+    now: clock.now,
+  });
 
   const oneAtATime = createOneAtATime();
 

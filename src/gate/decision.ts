@@ -8,7 +8,8 @@
  * Storage refuses a second R, but not an R that comes too late: another client may have made R, failed, and
  * pruned it with `--history-max` on its way to R + 1. So whatever is stored at R or above refuses R, too.
  *
- * A lock whose holder has been silent for too long gives way to a rollback, the remedy that Helm's users know.
+ * A lock whose holder is dead gives way to any deploy. One whose holder has been silent for too long gives way to a
+ * rollback, the remedy that Helm's users know. And a holder that failed may roll back what it left pending itself.
  */
 import {
   type Driver,
@@ -138,7 +139,7 @@ export interface ClusterFacts {
   readonly below: Lock | undefined;
 }
 
-/** What a deploy may clear that finds a lock in its way, with nobody asking: see `LOCKKEEPER_AUTO_CLEAR`. */
+/** Which locks are cleared with nobody asking: see `LOCKKEEPER_AUTO_CLEAR`. */
 export const AUTO_CLEAR = ['off', 'dead-holder', 'expired'] as const;
 export type AutoClear = (typeof AUTO_CLEAR)[number];
 
@@ -154,7 +155,7 @@ export type Decision =
   | { readonly kind: 'hold'; readonly lock: Lock; readonly judgement: Judgement };
 
 /**
- * Rules 3, 4, 5 and 7.
+ * Rules 3 to 7.
  * @param now milliseconds since 1970, by the clock that stamps the records
  */
 export function decide(
@@ -168,7 +169,32 @@ export function decide(
   }
   if (below === undefined || !isPending(below.revision.status)) return { kind: 'allow' };
   const judgement = judge(below, staleAfterSeconds, now);
-  const isRemedy = deploy.status === 'pending-rollback' && autoClear !== 'off';
-  const mayClear = judgement.verdict === 'expired' && (isRemedy || autoClear === 'expired');
-  return { kind: mayClear ? 'clear' : 'hold', lock: below, judgement };
+  const isRollback = deploy.status === 'pending-rollback';
+  if (maySweep(judgement, autoClear) || (isRollback && isRemedied(judgement, autoClear))) {
+    return { kind: 'clear', lock: below, judgement };
+  }
+  if (isRollback && isSamePod(deploy.client, below.holder)) return { kind: 'allow' };
+  return { kind: 'hold', lock: below, judgement };
+}
+
+/** What may be cleared with nobody asking for it. */
+export function maySweep({ verdict }: Judgement, autoClear: AutoClear): boolean {
+  switch (verdict) {
+    case 'live':
+      return false;
+    case 'dead-holder':
+      return autoClear !== 'off';
+    case 'expired':
+      return autoClear === 'expired';
+  }
+}
+
+/** A rollback is a person's deliberate act, and the remedy that everybody knows for a stale lock. */
+function isRemedied({ verdict }: Judgement, autoClear: AutoClear): boolean {
+  return verdict !== 'live' && autoClear !== 'off';
+}
+
+/** Rule 6: `--atomic` rolls back by itself, and may have failed to mark its own upgrade as failed (trap 15). */
+function isSamePod({ pod }: Client, holder: Client | undefined): boolean {
+  return pod !== undefined && pod.uid === holder?.pod?.uid;
 }

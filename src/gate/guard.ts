@@ -24,7 +24,7 @@ export interface Guard {
 export interface GuardOptions {
   readonly drivers: readonly Driver[];
   readonly reader: Pick<Reader, 'all' | 'at'>;
-  readonly holders: Pick<KnownHolders, 'of'>;
+  readonly holders: Pick<KnownHolders, 'lockOf'>;
   /** The name that Lockkeeper itself goes by in the cluster: what it clears, it may delete. */
   readonly whoAmI: (signal: AbortSignal) => Promise<string>;
   readonly staleAfterSeconds: number;
@@ -51,7 +51,7 @@ export function createGuard(options: GuardOptions): Guard {
     // It was pending when it was to be deleted, and may have ended since.
     if (own?.uid !== uid || !isPending(own.status)) return undefined;
     if (await isShadowed(deletion, signal)) return undefined;
-    const lock = { revision: own, holder: holders.of(uid) };
+    const lock = holders.lockOf(own);
     return { lock, judgement: judge(lock, staleAfterSeconds, date()) };
   }
 
@@ -96,7 +96,7 @@ export function createGuard(options: GuardOptions): Guard {
       if (judged === undefined || (await isOurs(deletion, signal))) return ALLOWED;
 
       const fields = { ...describeDeletion(deletion), ...describeLock(judged.lock) };
-      if (judged.judgement.verdict === 'expired') {
+      if (judged.judgement.verdict !== 'live') {
         log.info(
           { ...fields, because: judged.judgement.reason },
           'the record of a stale lock may be deleted',

@@ -234,7 +234,7 @@ export function createGate(options: GateOptions): Gate {
   }
 
   function toLock(revision: Revision | undefined): Lock | undefined {
-    return revision && { revision, holder: holders.of(revision.uid) };
+    return revision && holders.lockOf(revision);
   }
 
   /** Waits until the lock changes, or until it is time to look again or to answer. */

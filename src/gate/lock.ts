@@ -17,13 +17,28 @@ export interface Pod {
 export interface Lock {
   readonly revision: Revision;
   readonly holder: Client | undefined;
+  /** The proof that the holder's pod has ended; left out as long as it may be running. */
+  readonly death?: Death | undefined;
 }
 
-/** Whether the holder of a lock may still be at work. `expired` is an opinion, not a proof: it may only be slow. */
+/** A pod that has ended, and stays so: no other one ever gets its uid. */
+export interface Death {
+  /** In words that go on after the pod's name: `is gone`, `has finished (Failed)`. */
+  readonly how: string;
+  /** When the API server was first seen to say so, in milliseconds since 1970, by the clock that stamps the records. */
+  readonly provenAt: number;
+}
+
+export const VERDICTS = ['live', 'dead-holder', 'expired'] as const;
+
+/**
+ * Whether the holder of a lock may still be at work. `dead-holder` is a proof: its pod has ended. `expired` is an
+ * opinion: it may only be slow.
+ */
 export interface Judgement {
-  readonly verdict: 'live' | 'expired';
+  readonly verdict: (typeof VERDICTS)[number];
   /** What the verdict rests on, for a person. */
   readonly reason: string;
-  /** When a live lock will have expired, if nothing is written; 0 for one that has. */
+  /** When a live lock will be live no more, if nothing is written; 0 for one that is not live. */
   readonly staleInSeconds: number;
 }

@@ -1,7 +1,7 @@
 /** What the gate needs of the rest, and is given as arguments. */
 import type { Release, Revision } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
-import type { Client } from './lock.ts';
+import type { Lock } from './lock.ts';
 
 /** Live reads of the cluster. They reject when it cannot be read. */
 export interface Reader {
@@ -35,8 +35,8 @@ export interface Change {
 export interface KnownHolders {
   /** A record was allowed to be created; it may or may not appear. */
   admitted(deploy: Pick<Deploy, 'release' | 'uid' | 'client'>): void;
-  /** The client that created the record with this uid, if this replica admitted it. */
-  of(uid: string): Client | undefined;
+  /** A pending revision as the lock that it is: with its holder, and whether that is dead, as far as it is known. */
+  lockOf(revision: Revision): Lock;
   /**
    * Until when, by the clock of waits, a record of this release may still be on its way to storage: one that
    * was admitted a moment ago and has not appeared. Undefined if none is.

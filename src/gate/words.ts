@@ -103,7 +103,7 @@ function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): str
   const record = recordOf(lock);
   const see = `To see the lock: ${historyCommand(lock)}.`;
   const end = `kubectl delete ${record}`;
-  if (verdict === 'expired') return `${see} It is stale (${reason}): end it with: ${end}`;
+  if (verdict !== 'live') return `${see} It is stale (${reason}): end it with: ${end}`;
   return [
     see,
     `It counts as stale in ${duration(staleInSeconds)}, if nothing is written until then.`,

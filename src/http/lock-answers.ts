@@ -32,8 +32,7 @@ export function isFree({ namespace, name }: Target): Problem {
 export function stillLocked(lock: LockJson, seconds: number): Problem {
   const { namespace, release, revision, status, reason, verdict } = lock;
   const still = seconds === 0 ? 'is locked' : `is still locked after ${duration(seconds)},`;
-  const way =
-    verdict === 'expired' ? `. To clear it: DELETE it with revision=${revision}, without /wait` : '';
+  const way = verdict !== 'live' ? `. To clear it: DELETE it with revision=${revision}, without /wait` : '';
   const detail = `release ${namespace}/${release} ${still} by revision ${revision} (${status}, ${verdict}: ${reason})${way}`;
   return new Problem(409, detail, { lock });
 }

@@ -1,7 +1,7 @@
 /** `GET /metrics`, for Prometheus. The names are a contract: dashboards and alerts are built on them. */
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Judgement } from '../gate/lock.ts';
+import { type Judgement, VERDICTS } from '../gate/lock.ts';
 
 export interface Metrics {
   /** A review was answered, or could not be. `seconds` counts from the end of its body. */
@@ -34,8 +34,6 @@ export interface MetricsSources {
 /** From a read in the same rack to the longest time that a webhook may be given. */
 const ADMISSION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const HOLD_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 20, 30];
-
-const VERDICTS = ['live', 'expired'] as const satisfies readonly Judgement['verdict'][];
 
 /** A review is not to be trusted: whatever else it calls its operation makes no new time series. */
 const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];

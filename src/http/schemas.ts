@@ -4,6 +4,7 @@
  */
 import Type, { type Static } from 'typebox';
 import { STRATEGIES } from '../gate/clearing.ts';
+import { VERDICTS } from '../gate/lock.ts';
 
 /** `MUST_BE` finishes the sentence “X is …, but must be” for a person who sent something else. */
 export const MUST_BE = 'x-must-be';
@@ -120,7 +121,7 @@ export const LockSchema = Type.Object(
     holder: Type.Union([Holder, Type.Null()], {
       description: 'Who created the revision; null if this replica did not see it.',
     }),
-    verdict: Type.Enum(['live', 'dead-holder', 'expired'], {
+    verdict: Type.Enum([...VERDICTS], {
       type: 'string',
       description:
         'Whether the holder may still be at work. `expired`: it has not written for too long. `dead-holder` is reserved for a proof of its death.',

@@ -22,7 +22,7 @@ export interface LockFinderOptions {
   readonly reader: Pick<Reader, 'all'> & NewestReader;
   /** The releases that have a pending revision, as the watch says. */
   readonly suspects: () => readonly Release[];
-  readonly holders: Pick<KnownHolders, 'of'>;
+  readonly holders: Pick<KnownHolders, 'lockOf'>;
 }
 
 export interface NewestReader {
@@ -42,16 +42,12 @@ const NAMES_AT_ONCE = 100;
 const LISTS_AT_ONCE = 2;
 
 export function createLockFinder({ drivers, reader, suspects, holders }: LockFinderOptions): LockFinder {
-  function toLock(revision: Revision): Lock {
-    return { revision, holder: holders.of(revision.uid) };
-  }
-
   return {
     async find({ driver, namespace, name }, signal) {
       for (const candidate of driver === undefined ? drivers : [driver]) {
         const revisions = await reader.all({ driver: candidate, namespace, name }, signal);
         const [newest] = revisions;
-        if (newest && isPending(newest.status)) return { lock: toLock(newest), revisions };
+        if (newest && isPending(newest.status)) return { lock: holders.lockOf(newest), revisions };
       }
       return undefined;
     },
@@ -70,7 +66,7 @@ export function createLockFinder({ drivers, reader, suspects, holders }: LockFin
       return found
         .filter(({ status }) => isPending(status))
         .toSorted((a, b) => compare(a.release, b.release))
-        .map(toLock);
+        .map(holders.lockOf);
     },
   };
 }

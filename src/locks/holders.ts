@@ -6,7 +6,7 @@
  * late, a stored record counts as yet to come; a forger can then put a wrong name into words, and no more.)
  */
 import { LRUCache } from 'lru-cache';
-import type { Client } from '../gate/lock.ts';
+import type { Client, Death, Pod } from '../gate/lock.ts';
 import type { KnownHolders } from '../gate/ports.ts';
 import { releaseKey } from '../helm/release.ts';
 
@@ -21,7 +21,16 @@ const MAX_HOLDERS = 10_000;
 /** How long an admitted record has to be stored and seen; both together take some milliseconds. */
 const ON_THE_WAY_MS = 1_000;
 
-export function createHolders(isStored: (uid: string) => boolean, now: () => number): Holders {
+export interface HoldersOptions {
+  /** Whether the record with this uid was seen. */
+  readonly isStored: (uid: string) => boolean;
+  /** The proof that a pod has ended, if there is one. */
+  readonly deathOf: (pod: Pod) => Death | undefined;
+  /** Milliseconds, never going back. */
+  readonly now: () => number;
+}
+
+export function createHolders({ isStored, deathOf, now }: HoldersOptions): Holders {
   const admissions = new LRUCache<string, { client: Client; key: string }>({ max: MAX_HOLDERS });
   const onTheWay = new LRUCache<string, { uid: string; until: number }>({ max: MAX_HOLDERS });
 
@@ -36,7 +45,11 @@ export function createHolders(isStored: (uid: string) => boolean, now: () => num
       const key = admissions.get(uid)?.key;
       if (key !== undefined && onTheWay.get(key)?.uid === uid) onTheWay.delete(key);
     },
-    of: (uid) => admissions.get(uid)?.client,
+    lockOf(revision) {
+      const holder = admissions.get(revision.uid)?.client;
+      const death = holder?.pod && deathOf(holder.pod);
+      return { revision, holder, ...(death && { death }) };
+    },
     onTheWayUntil(release) {
       const arrival = onTheWay.get(releaseKey(release));
       return arrival !== undefined && now() < arrival.until ? arrival.until : undefined;

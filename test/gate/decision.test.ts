@@ -9,7 +9,7 @@ import {
   type Policy,
   screen,
 } from '../../src/gate/decision.ts';
-import type { Lock } from '../../src/gate/lock.ts';
+import type { Client, Lock } from '../../src/gate/lock.ts';
 import { DRIVERS, PENDING_STATUSES } from '../../src/helm/release.ts';
 import { deployReview, fixture, fixtureNames, type WireReview } from '../fixtures/reviews.ts';
 import { revision } from '../support/revisions.ts';
@@ -37,6 +37,7 @@ function lock(number: number, status: string, options: Partial<Lock & { uid: str
       ...(options.uid !== undefined && { uid: options.uid }),
     }),
     holder: 'holder' in options ? options.holder : { user: 'alice', pod: undefined },
+    ...(options.death && { death: options.death }),
   };
 }
 
@@ -235,12 +236,16 @@ t.test('rule 5: what is cleared, by what comes to the gate and by LOCKKEEPER_AUT
     ['expired', 'pending-install', ['hold', 'hold', 'clear']],
     ['expired', 'pending-upgrade', ['hold', 'hold', 'clear']],
     ['expired', 'pending-rollback', ['hold', 'clear', 'clear']],
+    ['dead-holder', 'pending-install', ['hold', 'clear', 'clear']],
+    ['dead-holder', 'pending-upgrade', ['hold', 'clear', 'clear']],
+    ['dead-holder', 'pending-rollback', ['hold', 'clear', 'clear']],
   ] as const;
   for (const [verdict, status, expected] of rows) {
     const deploy = deployOf(deployReview({ revision: 7, status }));
-    const staleAfterSeconds = verdict === 'live' ? 43 : 42;
+    const staleAfterSeconds = verdict === 'expired' ? 42 : 43;
+    const death = { how: 'is gone', provenAt: NOW - 11_000 };
     for (const locked of PENDING_STATUSES) {
-      const below = lock(6, locked);
+      const below = lock(6, locked, verdict === 'dead-holder' ? { holder: runner('pod-1'), death } : {});
       const kinds = AUTO_CLEAR.map((autoClear) => {
         const decision = decide(deploy, { rival: undefined, below }, { autoClear, staleAfterSeconds }, NOW);
         t.match(decision, { lock: below, judgement: { verdict } }, `${verdict}: the lock and its verdict`);
@@ -250,6 +255,36 @@ t.test('rule 5: what is cleared, by what comes to the gate and by LOCKKEEPER_AUT
     }
   }
 });
+
+t.test('rule 6: a pod that left its own revision pending may roll it back, and no other', async (t) => {
+  const rows: [string, Client, Client | undefined, string][] = [
+    ['the same pod', runner('pod-1'), runner('pod-1'), 'allow'],
+    ['another pod of that name', runner('pod-2'), runner('pod-1'), 'hold'],
+    ['a person of that name', { user: runner('').user, pod: undefined }, runner('pod-1'), 'hold'],
+    ['a pod over a person’s', runner('pod-1'), { user: 'alice', pod: undefined }, 'hold'],
+    ['a person over their own', { user: 'alice', pod: undefined }, { user: 'alice', pod: undefined }, 'hold'],
+    ['a pod over nobody knows whose', runner('pod-1'), undefined, 'hold'],
+  ];
+  for (const [given, client, holder, expected] of rows) {
+    const below = lock(6, 'pending-upgrade', { holder });
+    const rollback = deployOf(deployReview({ revision: 7, status: 'pending-rollback' }));
+    const { kind } = decide({ ...rollback, client }, { rival: undefined, below }, POLICY, NOW);
+    t.equal(kind, expected, `${given}: ${expected}`);
+    const upgrade = deployOf(deployReview({ revision: 7, status: 'pending-upgrade' }));
+    t.equal(
+      decide({ ...upgrade, client }, { rival: undefined, below }, POLICY, NOW).kind,
+      'hold',
+      `${given}: an upgrade waits`,
+    );
+  }
+});
+
+function runner(uid: string): Client {
+  return {
+    user: 'system:serviceaccount:ci:runner',
+    pod: { namespace: 'ci', name: 'runner-7f9c', uid },
+  };
+}
 
 t.test('rule 5 comes after rules 3 and 4: what is no lock is not cleared', async (t) => {
   const deploy = deployOf(deployReview({ revision: 7, status: 'pending-rollback' }));

@@ -61,7 +61,9 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
         return list(signal);
       },
     },
-    holders: { of: (uid) => (uid === 'uid-of-6' ? holder : undefined) },
+    holders: {
+      lockOf: (revision) => ({ revision, holder: revision.uid === 'uid-of-6' ? holder : undefined }),
+    },
     whoAmI: () => {
       asked.push('who am I');
       return whoAmI();

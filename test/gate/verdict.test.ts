@@ -44,3 +44,36 @@ t.test('given a record that carries no time, then it is not taken for old', asyn
   const lock = { revision: revision(6, 'pending-upgrade', { createdAt: 0 }), holder: undefined };
   t.match(judge(lock, STALE_AFTER_SECONDS, NOW), { verdict: 'live', staleInSeconds: 900 });
 });
+
+t.test(
+  'given a holder whose pod has ended, then it is dead when its token is good for nothing any more',
+  async (t) => {
+    const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' };
+    const holder = { user: 'system:serviceaccount:ci:runner', pod };
+    const named = 'its holder, pod ci/runner-7f9c, is gone';
+    const waits = (left: string) => `${named}; in ${left} its token is good for nothing any more`;
+    const rows: [string, number, object][] = [
+      ['just now', 0, { verdict: 'live', reason: waits('11s'), staleInSeconds: 11 }],
+      ['1 ms left', 10.999, { verdict: 'live', reason: waits('1s'), staleInSeconds: 1 }],
+      ['none left', 11, { verdict: 'dead-holder', reason: named, staleInSeconds: 0 }],
+      ['long ago', 9_000, { verdict: 'dead-holder', reason: named, staleInSeconds: 0 }],
+      ['by a clock ahead', -100, { verdict: 'live', reason: waits('11s'), staleInSeconds: 11 }],
+    ];
+    for (const [given, provenAgo, judgement] of rows) {
+      const death = { how: 'is gone', provenAt: NOW - provenAgo * 1000 };
+      // Also one that is expired: what is proven counts for more.
+      for (const lastWriteAt of [NOW, NOW - 9_000_000]) {
+        const held = revision(6, 'pending-upgrade', { createdAt: NOW - 9_000_000, lastWriteAt });
+        t.strictSame(judge({ revision: held, holder, death }, STALE_AFTER_SECONDS, NOW), judgement, given);
+      }
+    }
+  },
+);
+
+t.test('given a holder that is no pod, then no pod’s death is its own', async (t) => {
+  const death = { how: 'is gone', provenAt: NOW - 60_000 };
+  for (const holder of [undefined, { user: 'alice', pod: undefined }]) {
+    const lock = { revision: revision(6, 'pending-upgrade', { createdAt: NOW }), holder, death };
+    t.match(judge(lock, STALE_AFTER_SECONDS, NOW), { verdict: 'live', staleInSeconds: 900 });
+  }
+});

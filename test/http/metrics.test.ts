@@ -15,21 +15,24 @@ function samples(text: string, name: string): string[] {
 }
 
 t.test('locks are counted by verdict, at each scrape, and none is a zero', async (t) => {
-  let verdicts: readonly Judgement['verdict'][] = ['live', 'expired', 'live'];
+  let verdicts: readonly Judgement['verdict'][] = ['live', 'expired', 'live', 'dead-holder'];
   const metrics = metricsOf(async () => verdicts);
   const locks = async () => samples(await metrics.text(), 'lockkeeper_locks');
   t.strictSame(await locks(), [
     'lockkeeper_locks{verdict="live"} 2',
+    'lockkeeper_locks{verdict="dead-holder"} 1',
     'lockkeeper_locks{verdict="expired"} 1',
   ]);
   verdicts = ['expired'];
   t.strictSame(await locks(), [
     'lockkeeper_locks{verdict="live"} 0',
+    'lockkeeper_locks{verdict="dead-holder"} 0',
     'lockkeeper_locks{verdict="expired"} 1',
   ]);
   verdicts = [];
   t.strictSame(await locks(), [
     'lockkeeper_locks{verdict="live"} 0',
+    'lockkeeper_locks{verdict="dead-holder"} 0',
     'lockkeeper_locks{verdict="expired"} 0',
   ]);
 });

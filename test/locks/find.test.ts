@@ -20,7 +20,7 @@ async function startFinding(t: Test, drivers: readonly Driver[] = DRIVERS) {
     drivers,
     reader: createRevisionReader(createKubernetesClient(createRequests({ connection, pool: 'errands' }))),
     suspects: () => suspects,
-    holders: { of: (uid) => holders.get(uid) },
+    holders: { lockOf: (revision) => ({ revision, holder: holders.get(revision.uid) }) },
   });
   return {
     ...meddling,
@@ -194,7 +194,7 @@ t.test('two lists run at a time, over drivers and namespaces', async (t) => {
     drivers: DRIVERS,
     reader: { ...reader, all: () => Promise.reject(new Error('nobody asked for one release')) },
     suspects: () => ['a', 'b', 'c'].map((namespace) => ({ driver: 'secrets', namespace, name: 'api' })),
-    holders: { of: () => undefined },
+    holders: { lockOf: (revision) => ({ revision, holder: undefined }) },
   });
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const listing = listed({ finder });

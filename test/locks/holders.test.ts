@@ -1,8 +1,10 @@
 /** Who holds a lock, §4.5: a name counts only if the record with that uid appears after it was given. */
 import t from 'tap';
+import type { Death } from '../../src/gate/lock.ts';
 import type { Release } from '../../src/helm/release.ts';
 import { createHolders } from '../../src/locks/holders.ts';
 import { fakeClock } from '../support/fake-clock.ts';
+import { revision } from '../support/revisions.ts';
 
 const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
 const alice = { user: 'alice', pod: undefined };
@@ -11,27 +13,51 @@ const mallory = { user: 'mallory', pod: undefined };
 function harness() {
   const clock = fakeClock();
   const stored = new Set<string>();
-  return { clock, stored, holders: createHolders((uid) => stored.has(uid), clock.now) };
+  const deaths = new Map<string, Death>();
+  const holders = createHolders({
+    isStored: (uid) => stored.has(uid),
+    deathOf: (pod) => deaths.get(pod.uid),
+    now: clock.now,
+  });
+  return {
+    clock,
+    stored,
+    deaths,
+    holders,
+    holderOf: (uid: string) => holders.lockOf(revision(6, 'pending-upgrade', { uid })).holder,
+  };
 }
 
 t.test('the client whose review named the uid holds the lock', async (t) => {
-  const { holders } = harness();
-  t.equal(holders.of('u-1'), undefined);
+  const { holders, holderOf } = harness();
+  t.equal(holderOf('u-1'), undefined);
   holders.admitted({ release, uid: 'u-1', client: alice });
   holders.appeared('u-1');
-  t.equal(holders.of('u-1'), alice);
-  t.equal(holders.of('u-2'), undefined);
+  t.equal(holderOf('u-1'), alice);
+  t.equal(holderOf('u-2'), undefined);
 });
 
 t.test('a forged review can not take over a record', async (t) => {
-  const { holders, stored } = harness();
+  const { holders, holderOf, stored } = harness();
   holders.admitted({ release, uid: 'u-1', client: alice });
   holders.admitted({ release, uid: 'u-1', client: mallory });
-  t.equal(holders.of('u-1'), alice, 'that is on its way: the first name stays');
+  t.equal(holderOf('u-1'), alice, 'that is on its way: the first name stays');
 
   stored.add('u-2');
   holders.admitted({ release, uid: 'u-2', client: mallory });
-  t.equal(holders.of('u-2'), undefined, 'that is stored already, and was admitted by another replica');
+  t.equal(holderOf('u-2'), undefined, 'that is stored already, and was admitted by another replica');
+});
+
+t.test('a lock says that its holder’s pod has ended, once that is proven', async (t) => {
+  const { holders, deaths } = harness();
+  const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' };
+  const holder = { user: 'system:serviceaccount:ci:runner', pod };
+  holders.admitted({ release, uid: 'uid-of-6', client: holder });
+  const held = revision(6, 'pending-upgrade');
+  t.strictSame(holders.lockOf(held), { revision: held, holder });
+  const death = { how: 'is gone', provenAt: 5_000 };
+  deaths.set(pod.uid, death);
+  t.strictSame(holders.lockOf(held), { revision: held, holder, death });
 });
 
 t.test('a record is on its way from its admission until it appears, a second at most', async (t) => {

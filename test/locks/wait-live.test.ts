@@ -41,7 +41,7 @@ t.test(
         drivers: DRIVERS,
         reader: createRevisionReader(errands),
         suspects: registry.suspects,
-        holders: { of: () => undefined },
+        holders: { lockOf: (revision) => ({ revision, holder: undefined }) },
       });
       const waits = createWaits({ drivers: DRIVERS, finder, watched: registry, clock: systemClock });
       const seen: Lock[] = [];

@@ -127,7 +127,7 @@ export async function startClearing(
       drivers,
       reader,
       suspects: () => [],
-      holders: { of: (uid) => holders.get(uid) },
+      holders: { lockOf: (revision) => ({ revision, holder: holders.get(revision.uid) }) },
     }),
     reader,
     records: createRecordStore(requests),

@@ -4,6 +4,7 @@ import { parseAdmissionReview, type Review, type Verdict } from '../../src/gate/
 import type { ClearOutcome, ClearRequest } from '../../src/gate/clearing.ts';
 import type { Policy } from '../../src/gate/decision.ts';
 import { createGate, type Gate, type Limits } from '../../src/gate/hold.ts';
+import type { Death } from '../../src/gate/lock.ts';
 import type { Reader } from '../../src/gate/ports.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import { DRIVERS, type Revision } from '../../src/helm/release.ts';
@@ -40,8 +41,14 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
       return { kind: 'cleared', lock, judgement: judge(lock, 900, clock.date()), next: [] };
     },
   };
+  /** Of pods that have ended, by uid. */
+  const deaths = new Map<string, Death>();
   const registry = createRegistry((uid) => holders.appeared(uid));
-  const holders = createHolders((uid) => registry.hasRecord(uid), clock.now);
+  const holders = createHolders({
+    isStored: (uid) => registry.hasRecord(uid),
+    deathOf: (pod) => deaths.get(pod.uid),
+    now: clock.now,
+  });
   const newestFirst = () => [...records.values()].sort((a, b) => b.number - a.number);
   const read =
     <T>(find: () => T) =>
@@ -90,6 +97,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
     gate,
     clock,
     registry,
+    deaths,
     cluster,
     clears,
     logs,
