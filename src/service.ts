@@ -65,7 +65,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { drivers, staleAfterSeconds } = config;
   const connection = connect(kubeConfig, { clock });
   const { date } = connection;
-  const registry = createRegistry((uid) => holders.appeared(uid));
+  const registry = createRegistry({ onAppeared: (uid) => holders.appeared(uid), onChange: () => {} });
   const holders = createHolders({
     isStored: (uid) => registry.hasRecord(uid),
     deathOf: () => undefined,

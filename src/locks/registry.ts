@@ -11,7 +11,7 @@ import { type Driver, type Release, type Revision, releaseKey } from '../helm/re
 export interface Registry extends Watched {
   /** Takes what a list found in place of all that was known of a driver. Wakes every waiter of that driver. */
   replace(driver: Driver, revisions: readonly Revision[]): void;
-  /** A revision is pending; waiters are woken when it is a new one. */
+  /** A revision is pending, or was written to while it is; waiters are woken when it is a new one. */
   put(revision: Revision): void;
   /** A revision is pending no more, or gone; waiters are woken. */
   remove(revision: Revision): void;
@@ -19,25 +19,48 @@ export interface Registry extends Watched {
   hasRecord(uid: string): boolean;
   /** The releases that have a pending revision, which may be shadowed: each once. */
   suspects(): readonly Release[];
+  /** The newest pending revision of each release, unless a later one was seen that is pending no more. */
+  newestPending(): readonly Candidate[];
   /** Whether each of the drivers had its first list. */
   isComplete(drivers: readonly Driver[]): boolean;
+}
+
+/** A pending revision that may be a lock. */
+export interface Candidate {
+  readonly revision: Revision;
+  /** Whether it was seen to be created, as the newest. One that a list found may be shadowed by what is not pending. */
+  readonly seenCreated: boolean;
 }
 
 /** Releases whose newest revision is remembered; forgetting one costs the loser of a race some words. */
 const MAX_REMEMBERED = 10_000;
 
-/** @param onAppeared called with the uid of each pending record when it is first seen */
-export function createRegistry(onAppeared: (uid: string) => void): Registry {
+export interface RegistryListeners {
+  /** Told of the uid of each pending record when it is first seen. */
+  readonly onAppeared: (uid: string) => void;
+  /** Something has changed. */
+  readonly onChange: () => void;
+}
+
+export function createRegistry({ onAppeared, onChange }: RegistryListeners): Registry {
   const pending = new Map<string, Revision>(); // by uid
   const newestSeen = new LRUCache<string, number>({ max: MAX_REMEMBERED });
+  const newest = new Map<string, Candidate>(); // by release
   const waiters = new Set<{ readonly release: Release; readonly resolve: () => void }>();
   const listed = new Set<Driver>();
 
-  function add(revision: Revision): void {
+  function add(revision: Revision, seenCreated: boolean): void {
     const key = releaseKey(revision.release);
     newestSeen.set(key, Math.max(revision.number, newestSeen.get(key) ?? 0));
     pending.set(revision.uid, revision);
+    const isAbove = revision.number > (newest.get(key)?.revision.number ?? 0);
+    if (seenCreated || isAbove) newest.set(key, { revision, seenCreated });
     onAppeared(revision.uid);
+  }
+
+  /** Whether the release has a pending revision; most have none for weeks. */
+  function isLocked(release: Release): boolean {
+    return [...pending.values()].map((revision) => revision.release).some(isSame(release));
   }
 
   function wake(concerns: (release: Release) => boolean): void {
@@ -50,19 +73,29 @@ export function createRegistry(onAppeared: (uid: string) => void): Registry {
 
   return {
     replace(driver, revisions) {
-      for (const { release, uid } of pending.values()) if (release.driver === driver) pending.delete(uid);
-      for (const revision of revisions) add(revision);
+      const before = [...pending.values()].filter(({ release }) => release.driver === driver);
+      for (const { uid, release } of before) {
+        pending.delete(uid);
+        newest.delete(releaseKey(release));
+      }
+      for (const revision of revisions) add(revision, false);
       listed.add(driver);
       wake((release) => release.driver === driver);
+      onChange();
     },
     put(revision) {
-      if (pending.has(revision.uid)) return;
-      add(revision);
-      wake(isSame(revision.release));
+      if (pending.has(revision.uid)) pending.set(revision.uid, revision);
+      else {
+        add(revision, true);
+        wake(isSame(revision.release));
+      }
+      onChange();
     },
     remove(revision) {
       pending.delete(revision.uid);
+      if (!isLocked(revision.release)) newest.delete(releaseKey(revision.release));
       wake(isSame(revision.release));
+      onChange();
     },
     hasRecord: (uid) => pending.has(uid),
     mayExist: (release, revision) => revision <= (newestSeen.get(releaseKey(release)) ?? 0),
@@ -80,6 +113,11 @@ export function createRegistry(onAppeared: (uid: string) => void): Registry {
     suspects: () => [
       ...new Map([...pending.values()].map(({ release }) => [releaseKey(release), release])).values(),
     ],
+    newestPending: () =>
+      [...newest.values()].flatMap(({ revision: { uid }, seenCreated }) => {
+        const revision = pending.get(uid); // as it was last written, if it is pending still
+        return revision ? [{ revision, seenCreated }] : [];
+      }),
     isComplete: (drivers) => drivers.every((driver) => listed.has(driver)),
   };
 }

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import type { Driver, Revision } from '../../src/helm/release.ts';
 import { followPending } from '../../src/locks/follow.ts';
 import { createRegistry, type Registry } from '../../src/locks/registry.ts';
-import { revision } from '../support/revisions.ts';
+import { DEAF, revision } from '../support/revisions.ts';
 
 function pending(
   number: number,
@@ -32,7 +32,7 @@ async function wakes(registry: Registry, of: Revision, act: () => void): Promise
 
 async function wakeTable(t: Test, rows: [string, boolean, (registry: Registry) => void][]): Promise<void> {
   for (const [name, expected, act] of rows) {
-    const registry = createRegistry(() => {});
+    const registry = createRegistry(DEAF);
     registry.put(pending(6));
     t.equal(await wakes(registry, pending(6), () => act(registry)), expected, name);
   }
@@ -56,7 +56,7 @@ t.test('what wakes a waiter', (t) =>
 );
 
 t.test('who waits is counted, until woken or gone', async (t) => {
-  const registry = createRegistry(() => {});
+  const registry = createRegistry(DEAF);
   const { release } = pending(6);
   t.equal(registry.waiting(release), 0);
   const first = registry.nextChange(release);
@@ -75,7 +75,7 @@ t.test('who waits is counted, until woken or gone', async (t) => {
 
 t.test('what is pending', async (t) => {
   const appeared: string[] = [];
-  const registry = createRegistry((uid) => appeared.push(uid));
+  const registry = createRegistry({ ...DEAF, onAppeared: (uid) => appeared.push(uid) });
 
   registry.replace('secrets', [pending(5), pending(6), pending(1, 'web')]);
   registry.put(pending(6, 'api', 'configmaps'));
@@ -100,7 +100,7 @@ t.test('what is pending', async (t) => {
 });
 
 t.test('which releases are worth a look: those with a pending revision, each once', async (t) => {
-  const registry = createRegistry(() => {});
+  const registry = createRegistry(DEAF);
   t.same(registry.suspects(), []);
   registry.replace('secrets', [pending(5), pending(6), pending(1, 'web')]);
   registry.put(pending(6, 'api', 'configmaps'));
@@ -120,8 +120,41 @@ t.test('which releases are worth a look: those with a pending revision, each onc
   t.same(registry.suspects(), [other.release]);
 });
 
+t.test('the newest pending revision of each release may be its lock', async (t) => {
+  const registry = createRegistry(DEAF);
+  const candidates = () =>
+    registry.newestPending().map(({ revision: { uid }, seenCreated }) => `${uid} ${seenCreated}`);
+  registry.replace('secrets', [pending(6), pending(4), pending(1, 'web')]);
+  t.same(candidates(), ['secrets/api/6 false', 'secrets/web/1 false'], 'a list does not tell what is above');
+  registry.put({ ...pending(6), lastWriteAt: 5 });
+  t.equal(registry.newestPending()[0]?.revision.lastWriteAt, 5, 'as it was last written');
+  registry.put(pending(7));
+  t.same(candidates(), ['secrets/api/7 true', 'secrets/web/1 false'], 'a new one is above all others');
+  registry.remove(pending(7));
+  t.same(candidates(), ['secrets/web/1 false'], 'it ended, and those below it are shadowed');
+  registry.remove(pending(6));
+  registry.remove(pending(4));
+  registry.put(pending(1));
+  t.same(candidates(), ['secrets/web/1 false', 'secrets/api/1 true'], 'installed anew, and numbered anew');
+  registry.replace('secrets', [pending(1)]);
+  t.same(candidates(), ['secrets/api/1 false'], 'what was missed is not known');
+  registry.put(pending(2, 'api', 'configmaps'));
+  registry.replace('secrets', []);
+  t.same(candidates(), ['configmaps/api/2 true'], 'each driver for itself');
+});
+
+t.test('each change is told', async (t) => {
+  let changes = 0;
+  const registry = createRegistry({ ...DEAF, onChange: () => (changes += 1) });
+  registry.replace('secrets', [pending(6)]);
+  registry.put(pending(6));
+  registry.put(pending(7));
+  registry.remove(pending(7));
+  t.equal(changes, 4);
+});
+
 t.test('which revisions may be stored: those up to the newest that was ever seen pending', async (t) => {
-  const registry = createRegistry(() => {});
+  const registry = createRegistry(DEAF);
   const { release } = pending(6);
   t.notOk(registry.mayExist(release, 1));
   registry.put(pending(6));
@@ -139,7 +172,7 @@ t.test('which revisions may be stored: those up to the newest that was ever seen
 });
 
 t.test('a record that was deleted and made again under its old name', async (t) => {
-  const registry = createRegistry(() => {});
+  const registry = createRegistry(DEAF);
   registry.put(pending(6));
   registry.remove(pending(6));
   registry.put(pending(6, 'api', 'secrets', 'the new one'));
@@ -147,7 +180,7 @@ t.test('a record that was deleted and made again under its old name', async (t) 
 });
 
 t.test('complete once each driver was listed', async (t) => {
-  const registry = createRegistry(() => {});
+  const registry = createRegistry(DEAF);
   t.notOk(registry.isComplete(['secrets']));
   registry.replace('secrets', []);
   t.ok(registry.isComplete(['secrets']));
@@ -157,7 +190,7 @@ t.test('complete once each driver was listed', async (t) => {
 });
 
 t.test('metadata from the watch', async (t) => {
-  const registry = createRegistry(() => {});
+  const registry = createRegistry(DEAF);
   const { labelSelector, onEvent, onList } = followPending('secrets', registry);
   t.equal(labelSelector, 'owner=helm,status in (pending-install,pending-upgrade,pending-rollback)');
 

@@ -13,6 +13,7 @@ import { createRegistry } from '../../src/locks/registry.ts';
 import { createWaits } from '../../src/locks/wait.ts';
 import { helmRecord, helmWrites, lockedRelease, never, pathOf, startMeddling } from '../support/clearing.ts';
 import { testLog } from '../support/log.ts';
+import { DEAF } from '../support/revisions.ts';
 
 t.test(
   'given a lock, when Helm starts a hook, and another revision, and ends, then the wait ends',
@@ -21,7 +22,7 @@ t.test(
       const meddling = await startMeddling(t);
       const { admin, connection, cluster } = meddling;
       const logs = testLog();
-      const registry = createRegistry(() => {});
+      const registry = createRegistry(DEAF);
       const client = createKubernetesClient(createRequests({ connection, pool: 'requests' }));
       const watches = DRIVERS.map((resource) =>
         startListWatch({

@@ -43,7 +43,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
   };
   /** Of pods that have ended, by uid. */
   const deaths = new Map<string, Death>();
-  const registry = createRegistry((uid) => holders.appeared(uid));
+  const registry = createRegistry({ onAppeared: (uid) => holders.appeared(uid), onChange: () => {} });
   const holders = createHolders({
     isStored: (uid) => registry.hasRecord(uid),
     deathOf: (pod) => deaths.get(pod.uid),

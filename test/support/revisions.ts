@@ -20,3 +20,6 @@ export function revision(
     ...options,
   };
 }
+
+/** Nobody whom a registry tells anything. */
+export const DEAF = { onAppeared: () => {}, onChange: () => {} };

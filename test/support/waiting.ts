@@ -4,7 +4,7 @@ import type { FoundLock } from '../../src/locks/find.ts';
 import { createRegistry } from '../../src/locks/registry.ts';
 import { createWaits } from '../../src/locks/wait.ts';
 import { fakeClock } from './fake-clock.ts';
-import { revision } from './revisions.ts';
+import { DEAF, revision } from './revisions.ts';
 
 export const API = { namespace: 'prod', name: 'api' };
 
@@ -21,7 +21,7 @@ export function settle(): Promise<void> {
 
 export function createWaiting({ drivers = DRIVERS as readonly Driver[] } = {}) {
   const clock = fakeClock();
-  const registry = createRegistry(() => {});
+  const registry = createRegistry(DEAF);
   let see: () => FoundLock | undefined | Promise<FoundLock | undefined> = () => lockedBy(6);
   let looks = 0;
   const waits = createWaits({
