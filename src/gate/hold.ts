@@ -56,7 +56,7 @@ export interface Gate {
 
 export interface GateOptions {
   readonly drivers: readonly Driver[];
-  readonly reader: Pick<Reader, 'all' | 'newestBelow'>;
+  readonly reader: Reader;
   readonly watched: Watched;
   readonly holders: KnownHolders;
   readonly clearer: Clearer;
@@ -148,6 +148,7 @@ export function createGate(options: GateOptions): Gate {
       giveUpAt: undefined,
       judged: undefined,
       heldSince: undefined,
+      isStored: false,
       warnings: [],
       keep: undefined,
     };
@@ -219,18 +220,29 @@ export function createGate(options: GateOptions): Gate {
     }
   }
 
-  async function read({ deploy, reads: { signal }, keep }: Visit): Promise<ClusterFacts> {
-    const { release, revision } = deploy;
+  async function read(visit: Visit): Promise<ClusterFacts> {
+    const { deploy, reads, keep } = visit;
     // Of a lock that was found to be none, only the whole history tells why.
-    if (keep !== undefined || watched.mayExist(release, revision)) {
-      const all = await reader.all(release, signal);
-      return {
-        rival: toLock(all.find(({ number }) => number >= revision)),
-        below: toLock(all.find(({ number }) => number < revision)),
-      };
-    }
-    const below = revision > 1 ? await reader.newestBelow(release, revision, signal) : undefined;
-    return { rival: undefined, below: toLock(below) };
+    const isWorthAll = keep !== undefined || watched.mayExist(deploy.release, deploy.revision);
+    const read = isWorthAll ? readAll(deploy, reads.signal) : readNeighbours(deploy, reads.signal);
+    const { rival, below } = await read;
+    visit.isStored = rival?.uid === deploy.uid;
+    return { rival: toLock(rival), below: toLock(below) };
+  }
+
+  async function readAll({ release, revision }: Deploy, signal: AbortSignal): Promise<Neighbours> {
+    const all = await reader.all(release, signal);
+    const [rival] = all.filter(({ number }) => number >= revision);
+    return { rival, below: all.find(({ number }) => number < revision) };
+  }
+
+  /** Both at once: what is stored under the name of R already, and what is below it. */
+  async function readNeighbours({ release, revision }: Deploy, signal: AbortSignal): Promise<Neighbours> {
+    const [rival, below] = await Promise.all([
+      reader.at(release, revision, signal),
+      revision > 1 ? reader.newestBelow(release, revision, signal) : undefined,
+    ]);
+    return { rival, below };
   }
 
   function toLock(revision: Revision | undefined): Lock | undefined {
@@ -290,7 +302,8 @@ export function createGate(options: GateOptions): Gate {
 
   function allow(visit: Visit): Verdict {
     const { deploy } = visit;
-    if (!deploy.dryRun) holders.admitted(deploy);
+    // Nobody knows the uid of a record before it is stored. Afterwards anybody may, and could send a review of it.
+    if (!deploy.dryRun && !visit.isStored) holders.admitted(deploy);
     const waitedSince = deploy.dryRun ? undefined : patience.end(deploy);
     if (waitedSince === undefined) {
       log.debug({ ...describe(deploy), ...elapsed(visit) }, 'admitted');
@@ -330,6 +343,12 @@ export function createGate(options: GateOptions): Gate {
   };
 }
 
+/** What is stored at R or above, and the newest below. */
+interface Neighbours {
+  readonly rival: Revision | undefined;
+  readonly below: Revision | undefined;
+}
+
 /** One call in the gate. */
 interface Visit {
   readonly deploy: Deploy;
@@ -346,6 +365,8 @@ interface Visit {
   judged: JudgedLock | undefined;
   /** Since when it counts among the held calls. */
   heldSince: number | undefined;
+  /** Whether the record that is to be created is there already. */
+  isStored: boolean;
   /** For the client, with the final answer. */
   readonly warnings: string[];
   /** The uid of a stale lock that could not be cleared, or was found to be none. */

@@ -19,6 +19,8 @@ export interface Lock {
   readonly holder: Client | undefined;
   /** The proof that the holder's pod has ended; left out as long as it may be running. */
   readonly death?: Death | undefined;
+  /** Whether `kubectl get releaselocks` shows it. */
+  readonly isListed?: boolean;
 }
 
 /** A pod that has ended, and stays so: no other one ever gets its uid. */

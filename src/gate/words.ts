@@ -89,6 +89,9 @@ export interface JudgedLock {
 /** On the record of a live lock, it says that the record may be deleted all the same. */
 export const ALLOW_DELETE = 'lockkeeper.dev/allow-delete';
 
+/** On the ReleaseLock of a live lock, it says that the lock may be cleared all the same, by whoever has the right. */
+export const FORCE = 'lockkeeper.dev/force';
+
 function lockedBy(lock: Lock, now: number): string {
   return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
 }
@@ -99,17 +102,34 @@ export function recordOf({ revision: { release, number } }: Lock): string {
   return `${kind} ${recordName(release.name, number)} -n ${release.namespace}`;
 }
 
-function wayOut(lock: Lock, { verdict, reason, staleInSeconds }: Judgement): string {
-  const record = recordOf(lock);
-  const see = `To see the lock: ${historyCommand(lock)}.`;
-  const end = `kubectl delete ${record}`;
-  if (verdict !== 'live') return `${see} It is stale (${reason}): end it with: ${end}`;
+function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
+  const { see, mark, end } = commandsFor(lock);
+  if (verdict !== 'live') return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
   return [
-    see,
-    `It counts as stale in ${duration(staleInSeconds)}, if nothing is written until then.`,
+    `To see the lock: ${see}.`,
+    `It counts as live: ${reason}.`,
     // The command comes last, and ends the text: what is copied to the end works.
-    `If you know that its holder is dead, end it now with: kubectl annotate ${record} ${ALLOW_DELETE}=true && ${end}`,
+    `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
   ].join(' ');
+}
+
+/** How to look at a lock, to mark it as one that may be ended although it is live, and to end it. */
+function commandsFor(lock: Lock): { see: string; mark: string; end: string } {
+  const record = recordOf(lock);
+  if (!lock.isListed) {
+    return {
+      see: historyCommand(lock),
+      mark: `kubectl annotate ${record} ${ALLOW_DELETE}=true`,
+      end: `kubectl delete ${record}`,
+    };
+  }
+  const { name, namespace } = lock.revision.release;
+  const listed = `rlock ${name} -n ${namespace}`;
+  return {
+    see: `kubectl get ${listed}`,
+    mark: `kubectl annotate ${listed} ${FORCE}=true`,
+    end: `kubectl delete ${listed}`,
+  };
 }
 
 function historyCommand({ revision: { release } }: Lock): string {

@@ -401,7 +401,7 @@ t.test('given a held rollback, when the holder writes again, then it does not ex
   await equalState(t, rollback, 'waiting', 'it looked, and the lock is live');
   t.same(clears.requests, []);
   clock.advance(1);
-  t.match(messageOf(await rollback.verdict), /It counts as stale in 14m50s, /);
+  t.match(messageOf(await rollback.verdict), /It counts as live: last written 10s ago, stale in 14m50s /);
 });
 
 t.test(

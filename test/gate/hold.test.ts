@@ -38,7 +38,7 @@ t.test('the record of the lock is deleted, as `helm install --atomic` does: admi
   t.match(await deploy.verdict, { allowed: true }, 'woken by a new list as well as by an event');
 });
 
-t.test('a free release costs one read and no log line', async (t) => {
+t.test('a free release costs one look at its history and no log line', async (t) => {
   const { gate, cluster, store, logs } = harness();
   store(6, 'deployed');
   t.match(await ask(gate).verdict, { allowed: true });
@@ -47,7 +47,7 @@ t.test('a free release costs one read and no log line', async (t) => {
   t.equal(gate.held(), 0);
 });
 
-t.test('revision 1 has nothing below it and costs no read', async (t) => {
+t.test('revision 1 has no history to look at', async (t) => {
   const { gate, cluster } = harness();
   t.match(await ask(gate, { revision: 1, status: 'pending-install' }).verdict, { allowed: true });
   t.equal(cluster.reads, 0);
@@ -87,7 +87,8 @@ t.test('trap 6: at the end of the hold, 429 sends the client away and it comes b
     verdict.allowed ? '' : verdict.denial.message,
     'release prod/api is locked by revision 6 (pending-upgrade, 10s, holder unknown). Nothing was changed. ' +
       'It will be retried automatically; if this is the last line you see, the retries are used up. ' +
-      'To see the lock: helm history api -n prod. It counts as stale in 14m50s, if nothing is written until then. ' +
+      'To see the lock: helm history api -n prod. It counts as live: created 10s ago, stale in 14m50s ' +
+      'unless it is written again. ' +
       'If you know that its holder is dead, end it now with: kubectl annotate secret ' +
       'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
       'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
@@ -153,7 +154,7 @@ t.test('after MAX_WAIT_SECONDS, counted over all calls of a client: 409 and the 
           message:
             'release prod/api is locked by revision 6 (pending-upgrade, 1m5s, holder unknown). Nothing was changed. ' +
             'Yours waited for 1m5s, which is as long as lockkeeper lets a deploy wait. To see the lock: helm history ' +
-            'api -n prod. It counts as stale in 13m55s, if nothing is written until then. ' +
+            'api -n prod. It counts as live: created 1m5s ago, stale in 13m55s unless it is written again. ' +
             'If you know that its holder is dead, end it now with: kubectl annotate secret ' +
             'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
             'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
@@ -664,4 +665,25 @@ t.test('a client may be a minute late, as a clock or a queue makes it', async (t
   await equalState(t, first, '429', 'sent away');
   clock.advance(60_000);
   await equalState(t, ask(gate, { payload: 'a' }), '409', 'and still known');
+});
+
+t.test('given a review of a record that is stored already, then it names no holder', async (t) => {
+  for (const isSeen of [true, false]) {
+    const { gate, store, storeUnseen, logs, clock } = harness();
+    store(6, 'deployed');
+    // A forger knows the uid of what is stored; the watch may not have told of it yet.
+    (isSeen ? store : storeUnseen)(7, 'pending-upgrade', { uid: 'stored' });
+    await equalState(
+      t,
+      ask(gate, { revision: 7, uid: 'stored', user: 'mallory' }),
+      'allowed',
+      'it says no more',
+    );
+    store(7, 'pending-upgrade', { uid: 'stored' });
+    const next = ask(gate, { revision: 8 });
+    await equalState(t, next, 'waiting', 'the next one waits');
+    t.match(logs.lines.at(-1), { msg: 'held', lock: { revision: 7, holder: 'holder unknown' } });
+    clock.advance(15_000);
+    t.match(await next.verdict, { denial: { message: /holder unknown/ } });
+  }
 });

@@ -50,7 +50,7 @@ t.test(
       t.match(text, 'To see the lock: helm history api -n prod.', name);
       t.match(
         text,
-        'It counts as stale in 14m18s, if nothing is written until then. ' +
+        'It counts as live: created 42s ago, stale in 14m18s unless it is written again. ' +
           'If you know that its holder is dead, end it now with: ' +
           'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
           'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
@@ -84,13 +84,13 @@ t.test('the way out of a live lock needs a mark, that of a stale one does not', 
     [
       'live',
       900,
-      `${see} It counts as stale in 14m18s, if nothing is written until then. ` +
+      `${see} It counts as live: created 42s ago, stale in 14m18s unless it is written again. ` +
         `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
     ],
     [
       'live for a second',
       43,
-      `${see} It counts as stale in 1s, if nothing is written until then. ` +
+      `${see} It counts as live: created 42s ago, stale in 1s unless it is written again. ` +
         `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
     ],
     ['stale', 30, `${see} It is stale (no sign of life for 42s, and 30s are enough): end it with: ${end}`],
@@ -116,6 +116,21 @@ t.test('the way out of a live lock needs a mark, that of a stale one does not', 
       `${given}: dry run`,
     );
   }
+});
+
+t.test('a lock that kubectl shows is seen and ended as what it shows', async (t) => {
+  const listed = { ...lock(), isListed: true };
+  const live = { lock: listed, judgement: judge(listed, 900, NOW) };
+  t.match(
+    guarded(live, NOW),
+    / To see the lock: kubectl get rlock api -n prod\. It counts as live: .*\. If you know that its holder is dead, end it now with: kubectl annotate rlock api -n prod lockkeeper\.dev\/force=true && kubectl delete rlock api -n prod$/,
+  );
+  const death = { how: 'is gone', provenAt: NOW - 11_000 };
+  const dead = { ...listed, death };
+  t.match(
+    locked({ lock: dead, judgement: judge(dead, 900, NOW) }, NOW),
+    / It is stale \(its holder, pod ci\/runner-7f9c, is gone\): end it with: kubectl delete rlock api -n prod$/,
+  );
 });
 
 t.test('what a deploy reads that got past a stale lock', async (t) => {

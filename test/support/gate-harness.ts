@@ -29,6 +29,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
     failure: undefined as Error | undefined,
     hangs: false,
     until: Promise.resolve(),
+    /** Looks at the history; what is stored under the new name is looked at beside each. */
     reads: 0,
   };
   /** Marks the revision as failed, unless it is told to answer otherwise. */
@@ -51,9 +52,9 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
   });
   const newestFirst = () => [...records.values()].sort((a, b) => b.number - a.number);
   const read =
-    <T>(find: () => T) =>
+    <T>(find: () => T, counts = 1) =>
     async (signal: AbortSignal) => {
-      cluster.reads += 1;
+      cluster.reads += counts;
       if (cluster.failure) throw cluster.failure;
       await cluster.until;
       signal.throwIfAborted();
@@ -61,7 +62,8 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
         await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
       return find();
     };
-  const reader: Pick<Reader, 'all' | 'newestBelow'> = {
+  const reader: Reader = {
+    at: (_release, number, signal) => read(() => records.get(number), 0)(signal),
     all: (_release, signal) => read(newestFirst)(signal),
     newestBelow: (_release, number, signal) =>
       read(() => newestFirst().find((revision) => revision.number < number))(signal),
