@@ -17,18 +17,12 @@ export const CHART = fileURLToPath(new URL('../test/fixtures/charts/app', import
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** A pipeline, whose token is bound to its pod, and a person. */
-export const USERS = {
-  runner: {
-    username: 'system:serviceaccount:ci:runner',
-    extra: {
-      'authentication.kubernetes.io/pod-name': ['runner-7f9c'],
-      'authentication.kubernetes.io/pod-uid': ['4cf7a6e1-5a0f-4c59-9d25-6f4b4e3c9a10'],
-    },
-  },
-  alice: { username: 'alice' },
-} as const satisfies Record<string, User>;
+export type UserName = 'runner' | 'alice';
 
-export type UserName = keyof typeof USERS;
+/** Where the pods of the pipeline run. */
+export const PODS_PATH = '/api/v1/namespaces/ci/pods';
+export const RUNNER_POD = 'runner-7f9c';
+
 export type Program = 'helm' | 'kubectl';
 
 export interface Stage {
@@ -71,9 +65,11 @@ export async function setStage(options: StageOptions): Promise<Stage> {
 async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: StageOptions): Promise<Stage> {
   const admin = await cluster.client();
   await admin.createNamespace(NAMESPACE);
+  await admin.createNamespace('ci');
+  const runner = await startRunner(admin);
   const kubeconfigs = {
-    runner: await cluster.kubeconfig({ user: USERS.runner, namespace: NAMESPACE }),
-    alice: await cluster.kubeconfig({ user: USERS.alice, namespace: NAMESPACE }),
+    runner: await cluster.kubeconfig({ user: runner, namespace: NAMESPACE }),
+    alice: await cluster.kubeconfig({ user: { username: 'alice' }, namespace: NAMESPACE }),
   };
 
   const running = new Set<RunningProgram>();
@@ -103,7 +99,7 @@ async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: Stag
   await log.line('listed');
   const url = `https://127.0.0.1:${port}`;
   const webhook = gateWebhook({ url, caCertificate: tls.caCertificate });
-  const token = await cluster.token(USERS.runner);
+  const token = await cluster.token(runner);
   const client = connect({ url, caCertificate: tls.caCertificate, token });
 
   return {
@@ -133,6 +129,23 @@ async function furnish(cluster: EmbeddedCluster, helm: HelmBinary, options: Stag
       const { code } = await lockkeeper.done;
       await cluster.stop();
       return code;
+    },
+  };
+}
+
+/** A pod of the pipeline, and the user that its token stands for. */
+async function startRunner(admin: ApiClient): Promise<User> {
+  const { metadata } = await admin.create(PODS_PATH, {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: RUNNER_POD },
+    spec: { containers: [{ name: 'helm', image: 'helm' }] },
+  });
+  return {
+    username: 'system:serviceaccount:ci:runner',
+    extra: {
+      'authentication.kubernetes.io/pod-name': [RUNNER_POD],
+      'authentication.kubernetes.io/pod-uid': [metadata.uid],
     },
   };
 }
