@@ -1,6 +1,7 @@
 /**
  * `npm run test:e2e`: everything that is proved on a real API server, with every Helm. Builds what it needs first, which
- * takes minutes once. Names of files after `--` run those only.
+ * takes minutes once. Names of files after `--` run those only. `npm run test:cluster` tests that real API server itself: how
+ * it starts, from which programs, and that it leaves nothing behind.
  *
  * A whole run must have seen what docs/helm-versions.md says of each Helm; `-- --write` writes it anew.
  */
@@ -18,6 +19,9 @@ import { progressLine } from './progress.ts';
 
 /** What runs on both clusters, and what only a real one can show. */
 const SUITE = ['test/clusters/conformance/*.test.ts', 'test/e2e/*.test.ts', 'test/control-plane/*.e2e.ts'];
+
+/** It changes when somebody changes test/clusters/control-plane, and not with Lockkeeper. */
+const OF_THE_CLUSTER = /\/(assets-)?(start|end)\.e2e\.ts$/;
 
 /**
  * Slow, and told on the real cluster by others: what comes next by the newest Helm, which Go builds; that the embedded
@@ -48,8 +52,9 @@ const OUTPUT = 'output.tap';
 process.chdir(join(import.meta.dirname, '../..'));
 // A Ctrl-C also ends whoever reads this through a pipe: that must not keep it from tidying up.
 process.stdout.on('error', () => {});
-const write = process.argv.includes('--write');
-const chosen = process.argv.slice(2).filter((argument) => argument !== '--write');
+const FLAGS = ['--write', '--cluster'];
+const [write, ofTheCluster] = FLAGS.map((flag) => process.argv.includes(flag));
+const chosen = process.argv.slice(2).filter((argument) => !FLAGS.includes(argument));
 const withAllHelms = await build();
 process.exitCode = await runSuite(chosen.length > 0 ? chosen : wholeSuite());
 
@@ -84,14 +89,14 @@ function wholeSuite(): string[] {
     (file) => !EMBEDDED_ONLY.test(file),
   );
   const leftOut = withAllHelms ? OF_NPM_HELMS : OF_BUILT_HELMS;
-  return files.filter((file) => !leftOut.test(file));
+  return files.filter((file) => OF_THE_CLUSTER.test(file) === ofTheCluster && !leftOut.test(file));
 }
 
 async function runSuite(files: readonly string[]): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'test-e2e-'));
   try {
     const code = await tap(files, folder);
-    if (code !== 0 || chosen.length > 0 || !withAllHelms) return code;
+    if (code !== 0 || chosen.length > 0 || ofTheCluster || !withAllHelms) return code;
     return await comparePage(helmVersionsPage(await readFile(join(folder, OUTPUT), 'utf8')));
   } finally {
     await rm(folder, { recursive: true });
