@@ -73,6 +73,7 @@ const TOLD_ELSEWHERE = [
   'metrics.serviceMonitor.enabled',
   'networkPolicy.enabled',
   'podDisruptionBudget.enabled',
+  'releaseLocks.enabled',
   'serviceAccount.create',
   'test.enabled',
   'tls.certManager.duration',

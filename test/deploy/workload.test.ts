@@ -188,6 +188,7 @@ t.test('what is not wanted is left out', async (t) => {
     networkPolicy: off,
     podDisruptionBudget: off,
     flowControl: off,
+    releaseLocks: off,
     test: off,
   });
   for (const kind of [
@@ -197,6 +198,7 @@ t.test('what is not wanted is left out', async (t) => {
     'PodDisruptionBudget',
     'FlowSchema',
     'PriorityLevelConfiguration',
+    'CustomResourceDefinition',
   ]) {
     t.same(all(kind), [], kind);
   }

@@ -13,7 +13,7 @@ import {
 import { REAL } from '../clusters/start.ts';
 import { GATE_WEBHOOKS_PATH, type GateWebhookOptions, gateWebhook } from './gate-webhook.ts';
 import { type TestLog, testLog } from './log.ts';
-import { apply, readRights } from './manifests.ts';
+import { apply, defineReleaseLocks, readRights } from './manifests.ts';
 import { fixedCertificate, serving } from './serving.ts';
 
 /** Whom the manifests make Lockkeeper. */
@@ -102,9 +102,10 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
   };
 }
 
-/** What the manifest grants to Lockkeeper, and its namespace. */
+/** What the manifest grants to Lockkeeper, its namespace, and the ReleaseLocks that it makes. */
 export async function grantRights(cluster: Cluster): Promise<void> {
   const admin = await cluster.client();
   await admin.createNamespace('lockkeeper');
   await apply(admin, await readRights());
+  await defineReleaseLocks(admin);
 }

@@ -1,6 +1,6 @@
 /** Applies manifests of this repository, as kubectl would on a cluster that has none of their objects. */
 import { readFile } from 'node:fs/promises';
-import { loadAllYaml } from '@kubernetes/client-node';
+import { loadAllYaml, loadYaml } from '@kubernetes/client-node';
 import type { ApiClient } from '../clusters/client.ts';
 import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 
@@ -14,6 +14,7 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
   ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
   ValidatingAdmissionPolicyBinding: 'validatingadmissionpolicybindings',
   ValidatingWebhookConfiguration: 'validatingwebhookconfigurations',
+  CustomResourceDefinition: 'customresourcedefinitions',
 };
 
 const RIGHTS = ['ServiceAccount', 'Role', 'RoleBinding', 'ClusterRole', 'ClusterRoleBinding'];
@@ -33,11 +34,39 @@ export async function readRights(): Promise<KubernetesObject[]> {
   return rightsAmong(await readManifest('deploy/lockkeeper.yaml')).map(withBothDrivers);
 }
 
-/** Service accounts, and what they may do; hooks are left out, which have accounts of their own. */
+/** Service accounts, and what they may do; hooks are left out, which have accounts of their own, and people. */
 export function rightsAmong(objects: readonly KubernetesObject[]): KubernetesObject[] {
-  return objects.filter(
-    ({ kind, metadata }) => RIGHTS.includes(kind) && !metadata.annotations?.['helm.sh/hook'],
+  return objects
+    .filter(({ kind, metadata }) => RIGHTS.includes(kind) && !metadata.annotations?.['helm.sh/hook'])
+    .filter((object) => !isForPeople(object));
+}
+
+/** Kubernetes adds its rules to those of `view`, `edit` and `admin`. */
+export function isForPeople({ metadata }: KubernetesObject): boolean {
+  return Object.keys(metadata.labels ?? {}).some((label) =>
+    label.startsWith('rbac.authorization.k8s.io/aggregate-to-'),
   );
+}
+
+const DEFINITION = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' };
+
+/** What makes an API server serve ReleaseLocks. */
+export async function readDefinition(): Promise<KubernetesObject> {
+  const manifest = await readFile(new URL('../../deploy/lockkeeper.yaml', import.meta.url), 'utf8');
+  const text = manifest
+    .split('\n---\n')
+    .find((document) => document.includes(`\nkind: ${DEFINITION.kind}\n`));
+  // In what it knows, the reader of YAML gives fields names of its own, such as x_kubernetes_validations.
+  const unknown = (text ?? '').replace(/^(apiVersion|kind): .*$/gm, '');
+  return { ...loadYaml<Pick<KubernetesObject, 'metadata'>>(unknown), ...DEFINITION };
+}
+
+export const RELEASE_LOCKS_PATH = '/apis/lockkeeper.dev/v1alpha1/releaselocks';
+
+/** Resolves when they are served. */
+export async function defineReleaseLocks(admin: ApiClient): Promise<void> {
+  await apply(admin, [await readDefinition()]);
+  while ((await admin.request('GET', RELEASE_LOCKS_PATH)).code !== 200);
 }
 
 /** The policy that keeps what has ended from beginning again. */

@@ -12,10 +12,11 @@ const CLUSTER_SCOPED = [
   '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations',
   '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings',
   '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies',
-  '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
   '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
   '/apis/rbac.authorization.k8s.io/v1/clusterroles',
 ];
+
+const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
 /** The API server makes roles, bindings and policies of its own, and a service, and labels them. */
 const FOREIGN = '!kubernetes.io/bootstrapping,!lockkeeper.dev/kept,provider!=kubernetes';
@@ -38,6 +39,7 @@ const PATIENCE_MS = 30_000;
 /** @param namespaced paths of collections, with NAMESPACE in place of `namespaces/prod` */
 export async function empty(admin: ApiClient, namespaced: readonly string[]): Promise<void> {
   for (const path of CLUSTER_SCOPED) await clear(admin, path, path);
+  await undefineResources(admin);
   await Promise.all(
     namespaced.map((path) =>
       clear(admin, path.replace('/NAMESPACE', ''), path, ({ metadata: { namespace = '' } }) =>
@@ -48,8 +50,18 @@ export async function empty(admin: ApiClient, namespaced: readonly string[]): Pr
 }
 
 /**
+ * One by one: the API server deletes the objects of a definition only with a definition that is deleted by its name. Those
+ * of one that goes with its collection would be there again with the next definition of that name.
+ */
+async function undefineResources(admin: ApiClient): Promise<void> {
+  const definitions = await admin.list(`${DEFINITIONS}?${SELECTED}`);
+  await Promise.all(definitions.map(({ metadata }) => admin.remove(`${DEFINITIONS}/${metadata.name}`)));
+  while ((await admin.list(`${DEFINITIONS}?${SELECTED}`)).length > 0) await delay(PAUSE_MS);
+}
+
+/**
  * Deletes what is in a collection, and waits until it is gone: there may be finalizers, those of tests, which are taken
- * away, or the one of the API server on a custom resource definition, which needs its time.
+ * away.
  */
 async function clear(
   admin: ApiClient,
@@ -74,8 +86,7 @@ async function clear(
 
 async function letGo(admin: ApiClient, path: string, { metadata }: StoredObject): Promise<void> {
   const { name, namespace, finalizers = [] } = metadata;
-  // The API server's own have work to do.
-  if (finalizers.length === 0 || finalizers.includes('customresourcecleanup.apiextensions.k8s.io')) return;
+  if (finalizers.length === 0) return;
   const change = { metadata: { finalizers: null } };
   const headers = { 'content-type': 'application/merge-patch+json' };
   await admin.request('PATCH', `${collectionOf(path, namespace)}/${name}`, change, { headers });

@@ -124,37 +124,43 @@ t.test('tables', async (t) => {
   t.throws(() => cluster.seed([{ apiVersion: 'v9', kind: 'Secret', metadata: {} }]), /knows no v9 Secret/);
 });
 
-t.test('resources that are added are discovered and served', async (t) => {
+t.test('resources that are added are discovered and served, and others may be missing', async (t) => {
   const { admin } = await startCluster(t, {
+    without: ['releaselocks'],
     resources: [
       {
-        group: 'lockkeeper.dev',
-        version: 'v1alpha1',
-        plural: 'releaselocks',
-        kind: 'ReleaseLock',
+        group: 'example.com',
+        version: 'v1',
+        plural: 'widgets',
+        kind: 'Widget',
         namespaced: true,
-        shortNames: ['rlock'],
+        shortNames: ['wg'],
         hasStatus: true,
         selectableFields: [],
         names: 'subdomain',
-        columns: [{ name: 'Status', path: 'status.state' }],
+        columns: [
+          { name: 'Status', path: 'status.state' },
+          { name: 'Since', path: 'spec.since', type: 'date' },
+        ],
       },
     ],
   });
-  const { body } = await admin.request('GET', '/apis/lockkeeper.dev/v1alpha1');
+  const { body } = await admin.request('GET', '/apis/example.com/v1');
   t.match(body, {
     kind: 'APIResourceList',
-    resources: [{ name: 'releaselocks', shortNames: ['rlock'] }, { name: 'releaselocks/status' }],
+    resources: [{ name: 'widgets', shortNames: ['wg'] }, { name: 'widgets/status' }],
   });
-  t.match((await admin.request('GET', '/apis/lockkeeper.dev')).body, {
+  t.match((await admin.request('GET', '/apis/example.com')).body, {
     kind: 'APIGroup',
-    name: 'lockkeeper.dev',
+    name: 'example.com',
   });
-  const path = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
+  const path = '/apis/example.com/v1/namespaces/prod/widgets';
   await admin.create(path, {
     metadata: { name: 'api' },
   });
   await admin.patch(`${path}/api/status`, { status: { state: 'pending' } });
   const table = await admin.request<JsonObject>('GET', `${path}/api`, undefined, { headers: TABLE });
-  t.match(table.body, { rows: [{ cells: ['api', 'pending', /^\ds$/] }] });
+  t.match(table.body, { rows: [{ cells: ['api', 'pending', null] }] });
+  const missing = '/apis/lockkeeper.dev/v1alpha1/releaselocks';
+  t.match(await admin.request('GET', missing), { code: 404 });
 });

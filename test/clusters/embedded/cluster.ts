@@ -51,6 +51,8 @@ export interface EmbeddedClusterOptions {
   readonly bookmarkSeconds?: number;
   /** Resources to serve besides the built-in ones. */
   readonly resources?: readonly Resource[];
+  /** Plurals of built-in resources that are not served, such as `releaselocks`: their definition is not there. */
+  readonly without?: readonly string[];
   /** Told of everything that the cluster does not support, and of webhooks that failed. */
   readonly log?: (message: string) => void;
 }
@@ -96,8 +98,9 @@ const ADMIN: User = { username: 'admin', groups: ['system:masters'] };
 
 export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> {
   const { log = () => {}, authorize = () => true, bookmarkSeconds = 60, resolveService = nowhere } = options;
+  const { resources: more = [], without = [] } = options;
   const stopping = new AbortController();
-  const resources = [...RESOURCES, ...(options.resources ?? [])];
+  const resources = [...RESOURCES.filter(({ plural }) => !without.includes(plural)), ...more];
   const clock = createClock();
   const store = createStore();
   const users = createUsers();

@@ -16,8 +16,12 @@ export interface Resource {
   readonly selectableFields: readonly string[];
   /** Which rule the names of these objects follow. */
   readonly names: 'subdomain' | 'label' | 'path';
-  /** What `kubectl get` prints between name and age; `path` is like `status.phase`. */
-  readonly columns?: readonly { readonly name: string; readonly path: string }[];
+  /** What `kubectl get` prints after the name, as a custom resource definition says; `path` is like `status.phase`. */
+  readonly columns?: readonly {
+    readonly name: string;
+    readonly path: string;
+    readonly type?: 'string' | 'integer' | 'date';
+  }[];
 }
 
 const DEFAULTS = { hasStatus: false, selectableFields: [], names: 'subdomain', shortNames: [] } as const;
@@ -96,6 +100,24 @@ export const RESOURCES: readonly Resource[] = [
       plural: 'validatingwebhookconfigurations',
       kind: 'ValidatingWebhookConfiguration',
       namespaced: false,
+    },
+  ]),
+  // As deploy/chart/templates/crd.yaml defines it.
+  ...rows('lockkeeper.dev', 'v1alpha1', [
+    {
+      plural: 'releaselocks',
+      kind: 'ReleaseLock',
+      shortNames: ['rlock'],
+      hasStatus: true,
+      columns: [
+        { name: 'Revision', path: 'spec.revision', type: 'integer' },
+        { name: 'Status', path: 'spec.status' },
+        { name: 'Holder', path: 'spec.holder.user' },
+        { name: 'Pod', path: 'spec.holder.pod.name' },
+        { name: 'Age', path: 'spec.since', type: 'date' },
+        { name: 'Verdict', path: 'status.verdict' },
+        { name: 'Waiting', path: 'status.waiting', type: 'integer' },
+      ],
     },
   ]),
 ];

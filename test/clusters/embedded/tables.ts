@@ -5,7 +5,7 @@ import { keyOf, type Resource } from './resources.ts';
 
 interface Column {
   readonly name: string;
-  readonly cell: (object: StoredObject, now: number) => string | number;
+  readonly cell: (object: StoredObject, now: number) => string | number | null;
 }
 
 const NAME: Column = { name: 'Name', cell: (object) => object.metadata.name };
@@ -52,10 +52,7 @@ export function tableOf(
   includeObject: string | null,
   now: number,
 ): object {
-  const own = (resource.columns ?? []).map(({ name, path }) => text(name, ...path.split('.')));
-  const middle = COLUMNS[keyOf(resource)] ?? own;
-  // An event is told by what happened, and its name by nobody.
-  const columns = keyOf(resource) === '/events' ? middle : [NAME, ...middle, AGE];
+  const columns = columnsOf(resource);
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
@@ -74,6 +71,13 @@ export function tableOf(
   };
 }
 
+function columnsOf(resource: Resource): readonly Column[] {
+  if (resource.columns) return [NAME, ...resource.columns.map(custom)];
+  const middle = COLUMNS[keyOf(resource)] ?? [];
+  // An event is told by what happened, and its name by nobody.
+  return keyOf(resource) === '/events' ? middle : [NAME, ...middle, AGE];
+}
+
 function included(object: StoredObject, includeObject: string | null): object | null {
   if (includeObject === 'None') return null;
   if (includeObject === 'Object') return object;
@@ -82,6 +86,18 @@ function included(object: StoredObject, includeObject: string | null): object | 
 
 function text(name: string, ...path: string[]): Column {
   return { name, cell: (object) => String(at(object, ...path) ?? '') };
+}
+
+/** A value that is missing is null to a custom resource, which kubectl prints as `<none>`. */
+function custom({ name, path, type = 'string' }: NonNullable<Resource['columns']>[number]): Column {
+  return {
+    name,
+    cell(object, now) {
+      const value = at(object, ...path.split('.')) ?? null;
+      if (value === null || type === 'integer') return value as number | null;
+      return type === 'date' ? humanDuration(now - Date.parse(String(value))) : String(value);
+    },
+  };
 }
 
 function count(name: string, field: string): Column {
