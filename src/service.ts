@@ -14,18 +14,21 @@ import { createMetrics } from './http/metrics.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
+import { createPodReader } from './kubernetes/pods.ts';
 import { createRecordStore } from './kubernetes/records.ts';
 import { createRequests, type RequestPool } from './kubernetes/requests.ts';
 import { createReviews } from './kubernetes/reviews.ts';
 import { startListWatch } from './kubernetes/watch.ts';
 import { createCensus } from './locks/census.ts';
 import { createClearer } from './locks/clear.ts';
+import { createDeaths } from './locks/deaths.ts';
 import { createLockFinder } from './locks/find.ts';
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
 import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
 import { createRegistry } from './locks/registry.ts';
+import { startSweep } from './locks/sweep.ts';
 import { createWaits } from './locks/wait.ts';
 import type { CertificateSource } from './tls/source.ts';
 import { createUpkeep } from './upkeep.ts';
@@ -65,12 +68,19 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { drivers, staleAfterSeconds } = config;
   const connection = connect(kubeConfig, { clock });
   const { date } = connection;
-  const registry = createRegistry({ onAppeared: (uid) => holders.appeared(uid), onChange: () => {} });
+  const registry = createRegistry({ onAppeared: (uid) => holders.appeared(uid), onChange: () => wake() });
   const holders = createHolders({
     isStored: (uid) => registry.hasRecord(uid),
-    deathOf: () => undefined,
+    deathOf: (pod) => deaths.of(pod),
     now: clock.now,
   });
+  /** The locks as the watch tells them, without asking. */
+  const known = () => registry.newestPending().map(({ revision }) => holders.lockOf(revision));
+
+  function wake(): void {
+    deaths.wake();
+    sweep.wake();
+  }
 
   const oneAtATime = createOneAtATime();
 
@@ -104,6 +114,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const forPeople = connectTo('errands');
   const waits = createWaits({ drivers, finder: forPeople.finder, watched: registry, clock });
   const judgeNow = (lock: Lock) => judge(lock, staleAfterSeconds, date());
+
+  const deaths = createDeaths({
+    pods: () => known().flatMap(({ holder }) => holder?.pod ?? []),
+    reader: createPodReader(forPeople.requests),
+    client: forPeople.client,
+    onDeath: () => sweep.wake(),
+    clock,
+    date,
+    random,
+    log,
+  });
+  const sweep = startSweep({
+    locks: known,
+    judge: judgeNow,
+    autoClear: config.autoClear,
+    clearer: forPeople.clearer,
+    clock,
+    random,
+    log,
+  });
 
   const metrics = createMetrics({
     heldNow: () => gate.held(),
@@ -201,7 +231,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function close(): Promise<void> {
     closing = true;
-    const kept = upkeep.stop();
+    const kept = Promise.all([upkeep, deaths, sweep].map((part) => part.stop()));
     await app.close();
     await plain.close();
     await Promise.all([kept, ...watches.map((watch) => watch.stop())]);

@@ -7,7 +7,7 @@ import type { Driver, RecordMetadata } from '../helm/release.ts';
 import { KubernetesError, type Requests } from './requests.ts';
 
 /** What there are lists and watches of. */
-export type Collection = Driver | 'validatingwebhookconfigurations';
+export type Collection = Driver | 'pods' | 'validatingwebhookconfigurations';
 
 export interface KubernetesClient {
   /** The metadata of one object, or undefined if there is none. */

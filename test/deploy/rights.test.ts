@@ -16,7 +16,8 @@ async function rightsIn(kind: string, values: object): Promise<string[]> {
   );
 }
 
-const REVIEWS = [
+const OTHERS = [
+  'pods get+list',
   'events create',
   'authentication.k8s.io tokenreviews create',
   'authorization.k8s.io subjectaccessreviews create',
@@ -34,31 +35,31 @@ t.test('each mode has the rights that it needs', async (t) => {
     {
       mode: 'by default',
       values: {},
-      everywhere: [`secrets ${RECORDS}`, ...REVIEWS, CONFIGURATION],
+      everywhere: [`secrets ${RECORDS}`, ...OTHERS, CONFIGURATION],
       ownNamespace: ['secrets create'],
     },
     {
       mode: 'releases in both drivers',
       values: BOTH,
-      everywhere: [`secrets+configmaps ${RECORDS}`, ...REVIEWS, CONFIGURATION],
+      everywhere: [`secrets+configmaps ${RECORDS}`, ...OTHERS, CONFIGURATION],
       ownNamespace: ['secrets create'],
     },
     {
       mode: 'releases in ConfigMaps only',
       values: { drivers: ['configmaps'] },
-      everywhere: [`configmaps ${RECORDS}`, ...REVIEWS, CONFIGURATION],
+      everywhere: [`configmaps ${RECORDS}`, ...OTHERS, CONFIGURATION],
       ownNamespace: ['secrets create', 'secrets lockkeeper-ca get+list+watch+update'],
     },
     {
       mode: 'the certificate is kept by others',
       values: { tls: FILES, webhook: { caBundle: 'QQ==' } },
-      everywhere: [`secrets ${RECORDS}`, ...REVIEWS, CONFIGURATION],
+      everywhere: [`secrets ${RECORDS}`, ...OTHERS, CONFIGURATION],
       ownNamespace: [],
     },
     {
       mode: 'nothing of the webhook configuration is kept by Lockkeeper',
       values: { tls: FILES, webhook: { caBundle: 'QQ==', arm: 'always' } },
-      everywhere: [`secrets ${RECORDS}`, ...REVIEWS],
+      everywhere: [`secrets ${RECORDS}`, ...OTHERS],
       ownNamespace: [],
     },
   ]) {
