@@ -6,10 +6,10 @@ import type { Dispatcher } from 'undici';
 import type { Driver, RecordMetadata } from '../helm/release.ts';
 import { KubernetesError, type Requests } from './requests.ts';
 
-/** What there are lists and watches of. */
+/** What there are lists and watches of, by metadata only. */
 export type Collection = Driver | 'pods' | 'validatingwebhookconfigurations';
 
-export interface KubernetesClient {
+export interface KubernetesClient extends Lister<Collection, RecordMetadata> {
   /** The metadata of one object, or undefined if there is none. */
   get(
     resource: Driver,
@@ -17,10 +17,18 @@ export interface KubernetesClient {
     name: string,
     signal: AbortSignal,
   ): Promise<RecordMetadata | undefined>;
+}
+
+/** What a list and a watch need, of whatever they tell. */
+export interface Lister<Resource extends string, Item> {
   /** All objects that are selected, read in pages. */
-  list(resource: Collection, options: ListOptions, signal: AbortSignal): Promise<MetadataList>;
+  list(resource: Resource, options: ListOptions, signal: AbortSignal): Promise<ItemList<Item>>;
   /** The changes since a resourceVersion, until the server ends the watch. */
-  watch(resource: Collection, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent, void>;
+  watch(
+    resource: Resource,
+    options: WatchOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Item>, void>;
 }
 
 export interface ListOptions {
@@ -37,61 +45,97 @@ export interface WatchOptions extends ListOptions {
   readonly timeoutSeconds: number;
 }
 
-export interface MetadataList {
-  readonly items: readonly RecordMetadata[];
+export interface ItemList<Item> {
+  readonly items: readonly Item[];
   /** Where a watch goes on from. */
   readonly resourceVersion: string;
 }
 
-export interface WatchEvent {
+export interface WatchEvent<Item> {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
   readonly metadata: RecordMetadata;
+  /** Of a bookmark, only the metadata are worth anything. */
+  readonly item: Item;
 }
 
-const METADATA_ONLY = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
-const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+/** Which representation to ask for, of one object and of a list. */
+interface Accept {
+  readonly one: string;
+  readonly list: string;
+}
+
+const METADATA_ONLY: Accept = {
+  one: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
+  list: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',
+};
+
+const WHOLE: Accept = { one: 'application/json', list: 'application/json' };
 
 /** What client-go asks for at once, too. */
 const PAGE_SIZE = 500;
 
-interface PartialObjectMetadata {
+interface ApiObject {
   readonly metadata: RecordMetadata;
 }
 
-interface PartialObjectMetadataList {
+interface ApiList<T> {
   readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
-  /** Null when there are none: so a real API server writes an empty list of this kind (seen: 1.37). */
-  readonly items: readonly PartialObjectMetadata[] | null;
+  /** Null when there are none: so a real API server writes an empty list of metadata (seen: 1.37). */
+  readonly items: readonly T[] | null;
 }
 
 /** A line of a watch; an ERROR carries a Status instead of an object. */
-type WatchLine =
-  | { readonly type: WatchEvent['type']; readonly object: PartialObjectMetadata }
+type WatchLine<T> =
+  | { readonly type: WatchEvent<T>['type']; readonly object: T }
   | { readonly type: 'ERROR'; readonly object: { readonly code?: number; readonly message?: string } };
 
 /** A list of all namespaces may make an API server read every Secret of the cluster, which can be gigabytes. */
 const CLUSTER_LIST_MS = 60_000;
 
-export function createKubernetesClient({ read, open }: Pick<Requests, 'read' | 'open'>): KubernetesClient {
+export function createKubernetesClient(requests: Pick<Requests, 'read' | 'open'>): KubernetesClient {
   return {
+    ...createLister<Collection, ApiObject, RecordMetadata>(
+      requests,
+      METADATA_ONLY,
+      ({ metadata }) => metadata,
+    ),
+
     async get(resource, namespace, name, signal) {
       const path = `${pathOf(resource, namespace)}/${encodeURIComponent(name)}`;
       try {
-        return (await read<PartialObjectMetadata>(path, { accept: METADATA_ONLY }, signal)).metadata;
+        return (await requests.read<ApiObject>(path, { accept: METADATA_ONLY.one }, signal)).metadata;
       } catch (error) {
         if (error instanceof KubernetesError && error.status === 404) return undefined;
         throw error;
       }
     },
+  };
+}
 
+/** Of whole objects: for what is Lockkeeper's own, and small. */
+export function createObjectLister<Resource extends string, T extends ApiObject>(
+  requests: Pick<Requests, 'read' | 'open'>,
+): Lister<Resource, T> {
+  return createLister<Resource, T, T>(requests, WHOLE, (object) => object);
+}
+
+function createLister<Resource extends string, T extends ApiObject, Item>(
+  { read, open }: Pick<Requests, 'read' | 'open'>,
+  accept: Accept,
+  itemOf: (object: T) => Item,
+): Lister<Resource, Item> {
+  return {
     async list(resource, { namespace, ...selectors }, signal) {
-      const items: RecordMetadata[] = [];
+      const items: Item[] = [];
       const query = new URLSearchParams({ ...selectors, limit: String(PAGE_SIZE) });
-      const options = { accept: METADATA_LIST, ...(namespace === undefined && { limitMs: CLUSTER_LIST_MS }) };
+      const options = {
+        accept: accept.list,
+        ...(namespace === undefined && { limitMs: CLUSTER_LIST_MS }),
+      };
       for (;;) {
         const path = `${pathOf(resource, namespace)}?${query}`;
-        const page = await read<PartialObjectMetadataList>(path, options, signal);
-        for (const { metadata } of page.items ?? []) items.push(metadata);
+        const page = await read<ApiList<T>>(path, options, signal);
+        for (const object of page.items ?? []) items.push(itemOf(object));
         if (!page.metadata.continue) return { items, resourceVersion: page.metadata.resourceVersion ?? '' };
         query.set('continue', page.metadata.continue);
       }
@@ -105,13 +149,14 @@ export function createKubernetesClient({ read, open }: Pick<Requests, 'read' | '
         timeoutSeconds: String(timeoutSeconds),
       });
       const path = `${pathOf(resource, namespace)}?${query}`;
-      const body = await open(path, METADATA_ONLY, signal);
+      const body = await open(path, accept.one, signal);
       for await (const line of linesOf(body)) {
-        const event = JSON.parse(line) as WatchLine;
+        const event = JSON.parse(line) as WatchLine<T>;
         if (event.type === 'ERROR') {
           throw new KubernetesError(`watch ${path}`, event.object.code ?? 0, event.object.message ?? '');
         }
-        yield { type: event.type, metadata: event.object.metadata };
+        const { type, object } = event;
+        yield { type, metadata: object.metadata, item: itemOf(object) };
       }
     },
   };
@@ -128,12 +173,18 @@ async function* linesOf(body: Dispatcher.ResponseData['body']): AsyncGenerator<s
   }
 }
 
-export const WEBHOOK_CONFIGURATIONS_PATH =
-  '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+/** What is not in the core group. */
+const GROUPS: Readonly<Record<string, string>> = {
+  validatingwebhookconfigurations: '/apis/admissionregistration.k8s.io/v1',
+  releaselocks: '/apis/lockkeeper.dev/v1alpha1',
+};
 
+export const WEBHOOK_CONFIGURATIONS_PATH = pathOf('validatingwebhookconfigurations');
+
+/** Of a collection, in a namespace or in all. */
 export function pathOf(resource: string, namespace?: string): string {
-  if (resource === 'validatingwebhookconfigurations') return WEBHOOK_CONFIGURATIONS_PATH;
+  const group = GROUPS[resource] ?? '/api/v1';
   return namespace === undefined
-    ? `/api/v1/${resource}`
-    : `/api/v1/namespaces/${encodeURIComponent(namespace)}/${resource}`;
+    ? `${group}/${resource}`
+    : `${group}/namespaces/${encodeURIComponent(namespace)}/${resource}`;
 }

@@ -5,16 +5,22 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { RecordMetadata } from '../helm/release.ts';
-import type { Collection, KubernetesClient, ListOptions } from './client.ts';
+import type { Collection, Lister, ListOptions } from './client.ts';
 import { KubernetesError } from './requests.ts';
 
-export interface ListWatchOptions extends ListOptions {
-  readonly client: KubernetesClient;
-  readonly resource: Collection;
+export interface ListWatchOptions<Resource extends string = Collection, Item = RecordMetadata>
+  extends ListOptions {
+  readonly client: Lister<Resource, Item>;
+  readonly resource: Resource;
   /** Every list, in place of what was known before. */
-  readonly onList: (items: readonly RecordMetadata[]) => void;
+  readonly onList: (items: readonly Item[]) => void;
   /** Every change after a list. An object that stops matching the selector counts as deleted (trap 20). */
-  readonly onEvent: (type: 'ADDED' | 'MODIFIED' | 'DELETED', item: RecordMetadata) => void;
+  readonly onEvent: (type: 'ADDED' | 'MODIFIED' | 'DELETED', item: Item) => void;
+  /**
+   * For what may be missing, and what is done without then: called when the server does not know the resource, or does
+   * not show it to us. That is said once, and tried again rarely.
+   */
+  readonly onMissing?: () => void;
   readonly clock: Clock;
   /** A number from 0 up to 1, for the jitter. */
   readonly random: () => number;
@@ -22,7 +28,7 @@ export interface ListWatchOptions extends ListOptions {
 }
 
 export interface ListWatch {
-  readonly resource: Collection;
+  readonly resource: string;
   /** When the server was last heard of, in milliseconds since 1970; undefined before the first list. */
   lastEventAt(): number | undefined;
   /** Resolves when the watch has ended and will say no more. */
@@ -36,13 +42,23 @@ const MIN_WATCH_SECONDS = 300;
 const MIN_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
 
-export function startListWatch(options: ListWatchOptions): ListWatch {
-  const { client, resource, onList, onEvent, clock, random, log, ...selected } = options;
+/** Whoever installs what was missing need not wait long; who never does pays one request. */
+const MISSING_MS = 30_000;
+
+/** Nobody serves it, or nobody may see it. */
+const MISSING = [404, 403];
+
+export function startListWatch<Resource extends string, Item>(
+  options: ListWatchOptions<Resource, Item>,
+): ListWatch {
+  const { client, resource, onList, onEvent, onMissing, clock, random, log, ...selected } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   let resourceVersion: string | undefined;
   let lastEventAt: number | undefined;
   let failures = 0;
+  /** Why it was missing when it was last looked for; a list that is followed by no watch is no end of that. */
+  let missing: string | undefined;
   let wakeUp: () => void = () => {};
 
   async function relist(): Promise<string> {
@@ -56,11 +72,12 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
   async function follow(from: string): Promise<void> {
     const timeoutSeconds = Math.round(MIN_WATCH_SECONDS * (1 + random()));
     const query = { ...selected, resourceVersion: from, timeoutSeconds };
-    for await (const { type, metadata } of client.watch(resource, query, signal)) {
+    for await (const { type, metadata, item } of client.watch(resource, query, signal)) {
       lastEventAt = clock.date();
       failures = 0;
+      missing = undefined;
       resourceVersion = metadata.resourceVersion;
-      if (type !== 'BOOKMARK') onEvent(type, metadata);
+      if (type !== 'BOOKMARK') onEvent(type, item);
     }
   }
 
@@ -73,18 +90,34 @@ export function startListWatch(options: ListWatchOptions): ListWatch {
         failures += 1;
       } catch (error) {
         if (signal.aborted) return;
-        failures += 1;
-        // Above all 410 Gone, said as HTTP or in the stream; but no answer is worth insisting on this version.
-        if (error instanceof KubernetesError) resourceVersion = undefined;
-        log.warn({ resource, reason: String(error), failures }, 'the watch was lost, trying again');
+        lost(error);
       }
       await backoff();
     }
   }
 
+  function lost(error: unknown): void {
+    failures += 1;
+    // Above all 410 Gone, said as HTTP or in the stream; but no answer is worth insisting on this version.
+    if (error instanceof KubernetesError) resourceVersion = undefined;
+    if (!isMissing(error)) {
+      log.warn({ resource, reason: String(error), failures }, 'the watch was lost, trying again');
+    }
+  }
+
+  /** Tells of it, once. */
+  function isMissing(error: unknown): boolean {
+    if (!onMissing || !(error instanceof KubernetesError && MISSING.includes(error.status))) return false;
+    onMissing();
+    const { message } = error;
+    if (message !== missing) log.warn({ resource, reason: message }, 'there is none, going on without');
+    missing = message;
+    return true;
+  }
+
   /** Doubles from {@link MIN_BACKOFF_MS}; half of it is random, so that replicas do not come back as one. */
   function backoff(): Promise<void> {
-    const ceiling = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** (failures - 1));
+    const ceiling = missing ? MISSING_MS : Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** (failures - 1));
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = clock.after(ceiling * (0.5 + random() / 2), resolve);
     wakeUp = resolve;

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { KubeConfig } from '@kubernetes/client-node';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
+import type { RecordMetadata } from '../../src/helm/release.ts';
 import { createKubernetesClient, type WatchEvent } from '../../src/kubernetes/client.ts';
 import { type Connection, connect } from '../../src/kubernetes/connection.ts';
 import { createRequests, type RequestsOptions } from '../../src/kubernetes/requests.ts';
@@ -90,7 +91,7 @@ t.test('a watch delivers changes and bookmarks until it is ended', async (t) => 
   const { resourceVersion } = await client.list('secrets', { labelSelector: 'owner=helm' }, never);
   const ending = new AbortController();
   const query = { labelSelector: 'owner=helm,status=pending-upgrade', resourceVersion, timeoutSeconds: 60 };
-  const events: WatchEvent[] = [];
+  const events: WatchEvent<RecordMetadata>[] = [];
   const watching = (async () => {
     for await (const event of client.watch('secrets', query, ending.signal)) {
       events.push(event);
