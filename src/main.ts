@@ -1,4 +1,5 @@
 /** The process around the service: its environment, its signals, its exit code. */
+import { hostname } from 'node:os';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
@@ -47,7 +48,16 @@ process.stdout.on('error', () => {});
 const log = pino({ level: config.logLevel, base: null }, process.stdout);
 const clock = systemClock;
 const certificates = tlsFiles && first && fileSource({ ...tlsFiles, first, clock, log });
-const starting = startService({ config, certificates, kubeConfig, clock, random: Math.random, log });
+const starting = startService({
+  config,
+  // The pod's name; on one host there may be several.
+  replica: `${hostname()}-${process.pid}`,
+  certificates,
+  kubeConfig,
+  clock,
+  random: Math.random,
+  log,
+});
 const delay = config.drainSeconds * 1000 + SHUTDOWN_MS;
 let asked: NodeJS.Signals | undefined;
 let stopping = false;

@@ -8,6 +8,7 @@ import { createGuard } from './gate/guard.ts';
 import { createGate } from './gate/hold.ts';
 import type { Lock } from './gate/lock.ts';
 import { judge } from './gate/verdict.ts';
+import type { Release } from './helm/release.ts';
 import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
 import type { Locks } from './http/locks.ts';
 import { createMetrics } from './http/metrics.ts';
@@ -16,17 +17,20 @@ import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
 import { createPodReader } from './kubernetes/pods.ts';
 import { createRecordStore } from './kubernetes/records.ts';
+import { createReleaseLockStore } from './kubernetes/release-locks.ts';
 import { createRequests, type RequestPool } from './kubernetes/requests.ts';
 import { createReviews } from './kubernetes/reviews.ts';
 import { startListWatch } from './kubernetes/watch.ts';
-import { createCensus } from './locks/census.ts';
 import { createClearer } from './locks/clear.ts';
+import { createCurrentLocks } from './locks/current.ts';
 import { createDeaths } from './locks/deaths.ts';
-import { createLockFinder } from './locks/find.ts';
+import { createLockFinder, readNewest } from './locks/find.ts';
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
+import { keepLedger } from './locks/ledger.ts';
 import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
+import { createRecordedLocks } from './locks/recorded.ts';
 import { createRegistry } from './locks/registry.ts';
 import { startSweep } from './locks/sweep.ts';
 import { createWaits } from './locks/wait.ts';
@@ -35,6 +39,8 @@ import { createUpkeep } from './upkeep.ts';
 
 export interface ServiceOptions {
   readonly config: Config;
+  /** Unlike that of any other replica. */
+  readonly replica: string;
   /** Where the serving certificate comes from; undefined is an authority in the cluster, as the configuration says. */
   readonly certificates: CertificateSource | undefined;
   readonly kubeConfig: KubeConfig;
@@ -64,22 +70,29 @@ const NOT_LISTED = 'the pending releases have not been listed yet';
  * @throws when a port is taken, or the kubeconfig names no cluster
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { config, kubeConfig, clock, random, log } = options;
+  const { config, replica, kubeConfig, clock, random, log } = options;
   const { drivers, staleAfterSeconds } = config;
   const connection = connect(kubeConfig, { clock });
   const { date } = connection;
-  const registry = createRegistry({ onAppeared: (uid) => holders.appeared(uid), onChange: () => wake() });
+  const registry = createRegistry({
+    onAppeared: (uid) => holders.appeared(uid),
+    onChange: () => {
+      current.wake();
+      wake();
+    },
+  });
+  const recorded = createRecordedLocks((key) => wake(key));
   const holders = createHolders({
     isStored: (uid) => registry.hasRecord(uid),
+    isComplete: () => registry.isComplete(drivers),
+    recordOf: recorded.recordOf,
     deathOf: (pod) => deaths.of(pod),
     now: clock.now,
   });
-  /** The locks as the watch tells them, without asking. */
-  const known = () => registry.newestPending().map(({ revision }) => holders.lockOf(revision));
-
-  function wake(): void {
-    deaths.wake();
-    sweep.wake();
+  /** Locks have changed, or what is known of them. */
+  function wake(entry?: string): void {
+    for (const part of [deaths, sweep]) part.wake();
+    ledger.wake(entry);
   }
 
   const oneAtATime = createOneAtATime();
@@ -115,18 +128,30 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const waits = createWaits({ drivers, finder: forPeople.finder, watched: registry, clock });
   const judgeNow = (lock: Lock) => judge(lock, staleAfterSeconds, date());
 
+  const readNewestOf = (releases: readonly Release[], signal: AbortSignal) =>
+    readNewest(forPeople.reader, releases, signal);
+  const current = createCurrentLocks({
+    drivers,
+    registry,
+    holders,
+    readNewest: readNewestOf,
+    onChange: () => wake(),
+    onError: (error) => log.warn({ reason: String(error) }, 'it could not be read which locks there are'),
+    clock,
+    random,
+  });
   const deaths = createDeaths({
-    pods: () => known().flatMap(({ holder }) => holder?.pod ?? []),
+    pods: () => current.locks().flatMap(({ holder }) => holder?.pod ?? []),
     reader: createPodReader(forPeople.requests),
     client: forPeople.client,
-    onDeath: () => sweep.wake(),
+    onDeath: () => wake(),
     clock,
     date,
     random,
     log,
   });
   const sweep = startSweep({
-    locks: known,
+    locks: current.locks,
     judge: judgeNow,
     autoClear: config.autoClear,
     clearer: forPeople.clearer,
@@ -137,11 +162,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const metrics = createMetrics({
     heldNow: () => gate.held(),
-    verdicts: createCensus({
-      list: (signal) => forPeople.finder.list(undefined, signal),
-      judge: judgeNow,
-      now: clock.now,
-    }),
+    verdicts: async () => {
+      if (!current.isComplete()) throw new Error(NOT_LISTED);
+      return current.locks().map((lock) => judgeNow(lock).verdict);
+    },
     certificates: () => upkeep.expiries(),
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
@@ -176,6 +200,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     waits: waits.count,
     waiting: ({ revision: { release } }) => gate.waiting(release) + waits.waitingFor(release),
   };
+
+  const releaseLocks = createReleaseLockStore(forPeople.requests);
+  const ledger = keepLedger({
+    replica,
+    current,
+    recorded,
+    store: releaseLocks,
+    holders,
+    readNewest: readNewestOf,
+    judge: judgeNow,
+    waiting: locks.waiting,
+    staleAfterSeconds,
+    clock,
+    date,
+    random,
+    log,
+  });
 
   let closing = false;
   const readiness = {
@@ -212,6 +253,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     startListWatch({ client: forDeploys.client, ...followPending(driver, registry), clock, random, log }),
   );
 
+  const watchOfEntries = startListWatch({ client: releaseLocks, ...recorded.follow, clock, random, log });
+
   let drainMs = config.drainSeconds * 1000;
   const drained = Promise.withResolvers<void>();
 
@@ -234,7 +277,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const kept = Promise.all([upkeep, deaths, sweep].map((part) => part.stop()));
     await app.close();
     await plain.close();
-    await Promise.all([kept, ...watches.map((watch) => watch.stop())]);
+    await Promise.all([kept, ...[...watches, watchOfEntries, ledger, current].map((part) => part.stop())]);
     await connection.close();
   }
 

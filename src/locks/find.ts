@@ -53,22 +53,32 @@ export function createLockFinder({ drivers, reader, suspects, holders }: LockFin
     },
 
     async list(namespace, signal) {
-      const asked = suspects()
-        .filter((release) => namespace === undefined || release.namespace === namespace)
-        .filter(({ name }) => isSelectable(name));
-      const queries = toQueries(asked);
-      const found: Revision[] = [];
-      for (let start = 0; start < queries.length; start += LISTS_AT_ONCE) {
-        const some = queries.slice(start, start + LISTS_AT_ONCE);
-        const lists = some.map((query) => reader.newest(query.driver, query.namespace, query.names, signal));
-        found.push(...(await Promise.all(lists)).flat());
-      }
+      const asked = suspects().filter(
+        (release) => namespace === undefined || release.namespace === namespace,
+      );
+      const found = await readNewest(reader, asked, signal);
       return found
         .filter(({ status }) => isPending(status))
         .toSorted((a, b) => compare(a.release, b.release))
         .map(holders.lockOf);
     },
   };
+}
+
+/** The newest revision of each of these releases, where there is one; in as few lists as it takes. */
+export async function readNewest(
+  reader: NewestReader,
+  releases: readonly Release[],
+  signal: AbortSignal,
+): Promise<Revision[]> {
+  const queries = toQueries(releases.filter(({ name }) => isSelectable(name)));
+  const found: Revision[] = [];
+  for (let start = 0; start < queries.length; start += LISTS_AT_ONCE) {
+    const some = queries.slice(start, start + LISTS_AT_ONCE);
+    const lists = some.map((query) => reader.newest(query.driver, query.namespace, query.names, signal));
+    found.push(...(await Promise.all(lists)).flat());
+  }
+  return found;
 }
 
 interface Query {

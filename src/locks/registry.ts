@@ -23,6 +23,8 @@ export interface Registry extends Watched {
   newestPending(): readonly Candidate[];
   /** Whether each of the drivers had its first list. */
   isComplete(drivers: readonly Driver[]): boolean;
+  /** How many lists it has taken. */
+  lists(): number;
 }
 
 /** A pending revision that may be a lock. */
@@ -48,6 +50,7 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
   const newest = new Map<string, Candidate>(); // by release
   const waiters = new Set<{ readonly release: Release; readonly resolve: () => void }>();
   const listed = new Set<Driver>();
+  let lists = 0;
 
   function add(revision: Revision, seenCreated: boolean): void {
     const key = releaseKey(revision.release);
@@ -80,6 +83,7 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
       }
       for (const revision of revisions) add(revision, false);
       listed.add(driver);
+      lists += 1;
       wake((release) => release.driver === driver);
       onChange();
     },
@@ -119,6 +123,7 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
         return revision ? [{ revision, seenCreated }] : [];
       }),
     isComplete: (drivers) => drivers.every((driver) => listed.has(driver)),
+    lists: () => lists,
   };
 }
 

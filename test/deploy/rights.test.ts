@@ -21,6 +21,8 @@ const OTHERS = [
   'events create',
   'authentication.k8s.io tokenreviews create',
   'authorization.k8s.io subjectaccessreviews create',
+  'lockkeeper.dev releaselocks list+watch+create+update+delete',
+  'lockkeeper.dev releaselocks/status update',
 ];
 
 const CONFIGURATION =

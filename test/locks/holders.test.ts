@@ -1,6 +1,6 @@
 /** Who holds a lock, §4.5: a name counts only if the record with that uid appears after it was given. */
 import t from 'tap';
-import type { Death } from '../../src/gate/lock.ts';
+import type { Death, Lock } from '../../src/gate/lock.ts';
 import type { Release } from '../../src/helm/release.ts';
 import { createHolders } from '../../src/locks/holders.ts';
 import { fakeClock } from '../support/fake-clock.ts';
@@ -14,8 +14,12 @@ function harness() {
   const clock = fakeClock();
   const stored = new Set<string>();
   const deaths = new Map<string, Death>();
+  const recorded = new Map<string, Pick<Lock, 'holder'>>();
+  let isComplete = true;
   const holders = createHolders({
     isStored: (uid) => stored.has(uid),
+    isComplete: () => isComplete,
+    recordOf: ({ uid }) => recorded.get(uid),
     deathOf: (pod) => deaths.get(pod.uid),
     now: clock.now,
   });
@@ -23,7 +27,11 @@ function harness() {
     clock,
     stored,
     deaths,
+    recorded,
     holders,
+    setComplete: (complete: boolean) => {
+      isComplete = complete;
+    },
     holderOf: (uid: string) => holders.lockOf(revision(6, 'pending-upgrade', { uid })).holder,
   };
 }
@@ -46,6 +54,30 @@ t.test('a forged review can not take over a record', async (t) => {
   stored.add('u-2');
   holders.admitted({ release, uid: 'u-2', client: mallory });
   t.equal(holderOf('u-2'), undefined, 'that is stored already, and was admitted by another replica');
+});
+
+t.test('whoever does not know yet what is stored takes nobody’s word', async (t) => {
+  const { holders, holderOf, setComplete } = harness();
+  setComplete(false);
+  holders.admitted({ release, uid: 'u-1', client: mallory });
+  t.not(holders.onTheWayUntil(release), undefined, 'others wait for it all the same');
+  setComplete(true);
+  holders.admitted({ release, uid: 'u-1', client: mallory });
+  t.equal(holderOf('u-1'), undefined, 'nor later: the record may have been stored all the time');
+  t.equal(holders.claimOf('u-1'), undefined);
+});
+
+t.test('a holder whom this replica has not seen is read from the ReleaseLock', async (t) => {
+  const { holders, recorded } = harness();
+  const held = revision(6, 'pending-upgrade');
+  recorded.set(held.uid, { holder: alice });
+  t.strictSame(holders.lockOf(held), { revision: held, holder: alice, isListed: true });
+  t.equal(holders.claimOf(held.uid), undefined, 'which is no claim of its own');
+  holders.admitted({ release, uid: held.uid, client: mallory });
+  t.equal(holders.lockOf(held).holder, mallory, 'what it has seen itself comes first');
+  recorded.set(held.uid, { holder: undefined });
+  t.match(holders.lockOf(held), { holder: mallory, isListed: true });
+  t.equal(holders.claimOf(held.uid), mallory);
 });
 
 t.test('a lock says that its holder’s pod has ended, once that is proven', async (t) => {

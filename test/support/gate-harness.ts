@@ -47,6 +47,8 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
   const registry = createRegistry({ onAppeared: (uid) => holders.appeared(uid), onChange: () => {} });
   const holders = createHolders({
     isStored: (uid) => registry.hasRecord(uid),
+    isComplete: () => true,
+    recordOf: () => undefined,
     deathOf: (pod) => deaths.get(pod.uid),
     now: clock.now,
   });

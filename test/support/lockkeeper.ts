@@ -1,4 +1,5 @@
 /** Lockkeeper in this process, on a cluster, called by it over HTTPS as in life. */
+import { randomUUID } from 'node:crypto';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
@@ -86,6 +87,7 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
   };
   const service = await startService({
     config,
+    replica: randomUUID(),
     certificates: config.webhookConfiguration === undefined ? fixedCertificate(serving.pair) : undefined,
     kubeConfig,
     clock: systemClock,

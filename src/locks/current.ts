@@ -1,0 +1,98 @@
+/**
+ * The locks of the cluster as last known, at no cost: for those who look often, and act only after a look of their own.
+ *
+ * The watch tells of pending revisions, and the newest of a release is its lock. Whether a revision that a list found is
+ * the newest, the watch cannot tell: one that is not pending may be above it. So that is read once, for all at once; again
+ * after each list, because anything may have happened before it; and now and then.
+ */
+import type { Clock } from '../clock.ts';
+import type { Lock } from '../gate/lock.ts';
+import type { KnownHolders } from '../gate/ports.ts';
+import type { Driver, Release, Revision } from '../helm/release.ts';
+import { startReconciler } from '../reconciler.ts';
+import type { Candidate, Registry } from './registry.ts';
+
+export interface CurrentLocks {
+  /** As the watches told last; those that are not sure yet are left out. */
+  locks(): readonly Lock[];
+  /** Whether it is known of every pending revision whether it is a lock: what is not among the locks is none. */
+  isComplete(): boolean;
+  /** Pending revisions have changed. */
+  wake(): void;
+  stop(): Promise<void>;
+}
+
+export interface CurrentLocksOptions {
+  readonly drivers: readonly Driver[];
+  readonly registry: Pick<Registry, 'newestPending' | 'isComplete' | 'lists'>;
+  readonly holders: Pick<KnownHolders, 'lockOf'>;
+  /** The newest revision of each of these releases, read live. */
+  readonly readNewest: (releases: readonly Release[], signal: AbortSignal) => Promise<readonly Revision[]>;
+  /** The locks may have changed. */
+  readonly onChange: () => void;
+  readonly onError: (error: unknown) => void;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/** What was deleted above a pending revision, nobody tells. */
+const RECHECK_MS = 300_000;
+
+/** Whether a pending revision was its release's newest, and what that rests on. */
+interface Opinion {
+  readonly isNewest: boolean;
+  /** How many lists the registry had taken by then. */
+  readonly lists: number;
+  /** By the clock of waits. */
+  readonly at: number;
+}
+
+export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
+  const { drivers, registry, holders, readNewest, onChange, onError, clock, random } = options;
+  const opinions = new Map<string, Opinion>(); // by the uid of the record
+
+  /** What was seen to be created as the newest is so; of the others, what was read counts until it is read again. */
+  function candidates(): readonly Candidate[] {
+    const all = registry.newestPending();
+    const uids = new Set(all.map(({ revision }) => revision.uid));
+    for (const uid of opinions.keys()) if (!uids.has(uid)) opinions.delete(uid);
+    for (const { revision, seenCreated } of all) if (seenCreated) note(revision.uid, true, registry.lists());
+    return all;
+  }
+
+  function note(uid: string, isNewest: boolean, lists: number): void {
+    opinions.set(uid, { isNewest, lists, at: clock.now() });
+  }
+
+  function isDue({ revision, seenCreated }: Candidate): boolean {
+    if (seenCreated) return false;
+    const opinion = opinions.get(revision.uid);
+    return opinion?.lists !== registry.lists() || clock.now() - opinion.at >= RECHECK_MS;
+  }
+
+  async function verify(signal: AbortSignal): Promise<number> {
+    const due = candidates().filter(isDue);
+    if (due.length === 0) return RECHECK_MS;
+    const lists = registry.lists();
+    const newest = await readNewest(
+      due.map(({ revision }) => revision.release),
+      signal,
+    );
+    const uids = new Set(newest.map(({ uid }) => uid));
+    for (const { revision } of due) note(revision.uid, uids.has(revision.uid), lists);
+    onChange();
+    return RECHECK_MS;
+  }
+
+  const reconciler = startReconciler({ reconcile: verify, onError, clock, random });
+  return {
+    locks: () =>
+      candidates()
+        .filter(({ revision }) => opinions.get(revision.uid)?.isNewest)
+        .map(({ revision }) => holders.lockOf(revision)),
+    isComplete: () =>
+      registry.isComplete(drivers) && candidates().every(({ revision }) => opinions.has(revision.uid)),
+    wake: reconciler.wake,
+    stop: reconciler.stop,
+  };
+}
