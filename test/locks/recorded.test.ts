@@ -1,0 +1,59 @@
+/** ReleaseLocks as the watch tells them. */
+import t from 'tap';
+import type { ReleaseLock } from '../../src/kubernetes/release-locks.ts';
+import { createRecordedLocks } from '../../src/locks/recorded.ts';
+import { revision } from '../support/revisions.ts';
+
+function entry(name: string, spec?: ReleaseLock['spec']): ReleaseLock {
+  return { metadata: { name, namespace: 'prod', uid: name, resourceVersion: '1' }, ...(spec && { spec }) };
+}
+
+const SPEC = { driver: 'secrets', revision: 6, status: 'pending-upgrade', recordUID: 'uid-of-6', since: '' };
+
+function harness() {
+  const changed: (string | undefined)[] = [];
+  const recorded = createRecordedLocks((key) => changed.push(key));
+  return { changed, recorded, names: () => [...recorded.entries.keys()] };
+}
+
+t.test('a list, and every change after it', async (t) => {
+  const { recorded, changed, names } = harness();
+  const { onList, onEvent, onMissing, resource } = recorded.follow;
+  t.equal(resource, 'releaselocks');
+  t.notOk(recorded.isComplete());
+  onList([entry('api'), entry('web')]);
+  t.ok(recorded.isComplete());
+  onEvent('ADDED', entry('db'));
+  onEvent('DELETED', entry('web'));
+  t.same(names(), ['prod/api', 'prod/db']);
+  onList([entry('api')]);
+  t.same(names(), ['prod/api']);
+  t.same(changed, [undefined, 'prod/db', 'prod/web', undefined]);
+  onMissing?.();
+  t.notOk(recorded.isComplete(), 'nobody serves them any more');
+  t.same(names(), []);
+});
+
+t.test('what is recorded of a revision is recorded of its very record', async (t) => {
+  const { recorded } = harness();
+  const { onList } = recorded.follow;
+  const six = revision(6, 'pending-upgrade');
+  onList([]);
+  t.equal(recorded.recordOf(six), undefined);
+  onList([entry('api')]);
+  t.equal(recorded.recordOf(six), undefined, 'an entry that says nothing');
+  onList([entry('api', SPEC)]);
+  t.strictSame(recorded.recordOf(six), { holder: undefined }, 'of nobody');
+  t.equal(recorded.recordOf({ ...six, uid: 'another' }), undefined, 'of another record');
+  const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' };
+  for (const [holder, client] of [
+    [{ user: 'alice' }, { user: 'alice', pod: undefined }],
+    [
+      { user: 'runner', pod },
+      { user: 'runner', pod },
+    ],
+  ] as const) {
+    onList([entry('api', { ...SPEC, holder })]);
+    t.strictSame(recorded.recordOf(six), { holder: client });
+  }
+});
