@@ -30,6 +30,8 @@ interface Pools {
   readonly errands: Dispatcher;
   /** For watches, each of which keeps a connection to itself. */
   readonly watches: Dispatcher;
+  /** For whatever somebody else sends, and waits for as long as they like. */
+  readonly passage: Dispatcher;
 }
 
 export type Pool = keyof Pools;
@@ -91,6 +93,7 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
       requests: new Agent({ ...shared, connections: REQUEST_CONNECTIONS }),
       errands: new Agent({ ...shared, connections: REQUEST_CONNECTIONS }),
       watches: new Agent({ ...shared, headersTimeout: WATCH_ANSWER_MS, bodyTimeout: watchSilenceMs }),
+      passage: new Agent({ ...shared, headersTimeout: 0, bodyTimeout: 0 }),
     };
   }
 
@@ -126,8 +129,8 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
     date: () => clock.now() + dateOffset,
     async close() {
       if (current === undefined) return;
-      const { requests, errands, watches } = current.access;
-      await Promise.all([requests, errands, watches].map((pool) => pool.destroy()));
+      const { requests, errands, watches, passage } = current.access;
+      await Promise.all([requests, errands, watches, passage].map((pool) => pool.destroy()));
     },
   };
 }

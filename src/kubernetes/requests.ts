@@ -37,7 +37,7 @@ export interface ReadOptions {
   readonly limitMs?: number;
 }
 
-export type RequestPool = Exclude<Pool, 'watches'>;
+export type RequestPool = Exclude<Pool, 'watches' | 'passage'>;
 
 export interface RequestsOptions {
   readonly connection: Connection;
