@@ -31,6 +31,8 @@ export interface ClearerOptions {
   /** For edits: each may need a hundred times the memory of its record, so that they are made one by one. */
   readonly oneAtATime: OneAtATime;
   readonly staleAfterSeconds: number;
+  /** Default: by the silence of the record, and the death of its holder. */
+  readonly judgeLock?: (lock: Lock) => Judgement;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly now: () => number;
   readonly log: Logger;
@@ -50,13 +52,14 @@ interface Task extends FoundLock {
 
 export function createClearer(options: ClearerOptions): Clearer {
   const { finder, reader, records, events, oneAtATime, staleAfterSeconds, now, log, onCleared } = options;
+  const judgeLock = options.judgeLock ?? ((lock: Lock) => judge(lock, staleAfterSeconds, now()));
 
   async function clear(request: ClearRequest, signal: AbortSignal): Promise<ClearOutcome> {
     const found = await finder.find(request.target, signal);
     if (found === undefined) return { kind: 'free' };
     const { lock } = found;
     if (!isNamed(lock, request)) return { kind: 'other', lock };
-    const judgement = judge(lock, staleAfterSeconds, now());
+    const judgement = judgeLock(lock);
     if (judgement.verdict === 'live' && !request.force) return { kind: 'live', lock, judgement };
     const task: Task = { ...found, request, judgement, signal };
     return request.strategy === 'delete' ? remove(task) : fail(task);
