@@ -1,0 +1,40 @@
+/** Clears a lock on Helm's record itself, with the rights of whoever asks: for clusters without Lockkeeper, and for `run`. */
+import type { ClearOutcome, ClearRequest } from '../gate/clearing.ts';
+import type { Judgement, Lock } from '../gate/lock.ts';
+import { DRIVERS } from '../helm/release.ts';
+import type { Cluster } from './cluster.ts';
+import { STALE_AFTER_SECONDS } from './flags.ts';
+
+export async function clearRecord(
+  { requests, reader, connection }: Cluster,
+  request: ClearRequest,
+  judgeLock: (lock: Lock) => Judgement,
+  signal: AbortSignal,
+): Promise<ClearOutcome> {
+  const [{ pino }, { createClearer }, { createLockFinder }, { createRecordStore }, { createEventRecorder }] =
+    await Promise.all([
+      import('pino'),
+      import('../locks/clear.ts'),
+      import('../locks/find.ts'),
+      import('../kubernetes/records.ts'),
+      import('../kubernetes/events.ts'),
+    ]);
+  const clearer = createClearer({
+    finder: createLockFinder({
+      drivers: DRIVERS,
+      reader,
+      suspects: () => [],
+      holders: { lockOf: (revision) => ({ revision, holder: undefined }) },
+    }),
+    reader,
+    records: createRecordStore(requests),
+    events: createEventRecorder(requests, connection.date),
+    oneAtATime: (work) => work(),
+    staleAfterSeconds: STALE_AFTER_SECONDS,
+    judgeLock,
+    now: connection.date,
+    log: pino({ level: 'silent' }),
+    onCleared: () => {},
+  });
+  return clearer.clear(request, signal);
+}

@@ -1,0 +1,119 @@
+/** Reads both sides of the locks: Helm's records, by their metadata, and ReleaseLocks. */
+import type { Judgement, Lock } from '../gate/lock.ts';
+import { DRIVERS, type Driver, PENDING_SELECTOR, readRevision } from '../helm/release.ts';
+import { createLockFinder, type FoundLock } from '../locks/find.ts';
+import type { Cluster } from './cluster.ts';
+import { EXIT, Failure } from './exit.ts';
+import { readReleaseLocks, releaseLocksPath } from './release-locks.ts';
+import { combine, type Sighting } from './sightings.ts';
+
+export interface Question {
+  /** All namespaces if it is left out. */
+  readonly namespace: string | undefined;
+  /** All releases if it is left out. */
+  readonly name?: string;
+}
+
+export interface Answer {
+  readonly sightings: readonly Sighting[];
+  /** What could not be read, and what that costs, a line each. */
+  readonly gaps: readonly string[];
+  /** Where records could be read. */
+  readonly drivers: readonly Driver[];
+  /** Whether there could be ReleaseLocks. */
+  readonly isServed: boolean;
+}
+
+type Read<T> = { readonly found: T } | { readonly refusal: Error };
+
+/** @throws Failure when neither side may be read, Error when the cluster cannot be asked */
+export async function look(
+  cluster: Pick<Cluster, 'client' | 'reader' | 'requests'>,
+  question: Question,
+  judge: (lock: Lock) => Judgement,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { namespace, name } = question;
+  const [releaseLocks, ...records] = await Promise.all([
+    unlessRefused(readReleaseLocks(cluster.requests, releaseLocksPath(namespace, name), signal)),
+    ...DRIVERS.map((driver) => unlessRefused(readLocks(cluster, driver, question, signal))),
+  ]);
+  const drivers = DRIVERS.filter((_, index) => 'found' in (records[index] as object));
+  const served = 'found' in releaseLocks ? releaseLocks.found : undefined;
+  if (served === undefined && drivers.length === 0) throw blind([releaseLocks, ...records], question);
+  const locks = records.flatMap((read) => ('found' in read ? read.found : []));
+  const sightings = combine({ locks, drivers, releaseLocks: served ?? [] }, judge);
+  // Where nothing is locked, nobody asks who holds it.
+  const unnamed = served === undefined && sightings.length > 0;
+  return {
+    sightings,
+    gaps: [
+      ...(unnamed ? [withoutReleaseLocks(releaseLocks, question)] : []),
+      ...(served ? [] : withoutDrivers(drivers, question)),
+    ],
+    drivers,
+    isServed: served !== undefined,
+  };
+}
+
+/** The newest revisions that are pending. Their holders are not in the records. */
+async function readLocks(
+  { client, reader }: Pick<Cluster, 'client' | 'reader'>,
+  driver: Driver,
+  { namespace, name }: Question,
+  signal: AbortSignal,
+): Promise<readonly Lock[]> {
+  const holders = { lockOf: (revision: Lock['revision']) => ({ revision, holder: undefined }) };
+  const finderOf = (suspects: FoundLock['revisions']) =>
+    createLockFinder({
+      drivers: [driver],
+      reader,
+      suspects: () => suspects.map(({ release }) => release),
+      holders,
+    });
+  if (name !== undefined && namespace !== undefined) {
+    const found = await finderOf([]).find({ namespace, name }, signal);
+    return found ? [found.lock] : [];
+  }
+  const where = namespace === undefined ? {} : { namespace };
+  const { items } = await client.list(driver, { ...where, labelSelector: PENDING_SELECTOR }, signal);
+  const pending = items.map((item) => readRevision(driver, item)).filter((found) => found !== undefined);
+  return finderOf(pending).list(namespace, signal);
+}
+
+async function unlessRefused<T>(reading: Promise<T>): Promise<Read<T>> {
+  try {
+    return { found: await reading };
+  } catch (error) {
+    if ((error as { status?: unknown }).status === 403) return { refusal: error as Error };
+    throw error;
+  }
+}
+
+function place({ namespace }: Question): string {
+  return namespace === undefined ? 'in all namespaces' : `in namespace ${namespace}`;
+}
+
+function blind(reads: readonly Read<unknown>[], question: Question): Failure {
+  const refusals = reads.flatMap((read) => ('refusal' in read ? [`  ${read.refusal.message}`] : []));
+  const elsewhere = question.namespace === undefined ? ', or name a namespace with -n' : '';
+  const way = `ask for the right to list and watch releaselocks.lockkeeper.dev, or secrets, ${place(question)}${elsewhere}`;
+  return new Failure(
+    EXIT.forbidden,
+    [`you may not see who deploys ${place(question)}: ${way}`, ...refusals].join('\n'),
+  );
+}
+
+function withoutReleaseLocks(read: Read<unknown>, question: Question): string {
+  const why =
+    'refusal' in read
+      ? `you may not list releaselocks.lockkeeper.dev ${place(question)}`
+      : 'Lockkeeper is not installed in this cluster';
+  return `${why}: the locks are read from Helm's records, which do not tell who holds them, nor how many wait`;
+}
+
+function withoutDrivers(drivers: readonly Driver[], question: Question): string[] {
+  return DRIVERS.filter((driver) => !drivers.includes(driver)).map(
+    (driver) => `you may not list ${driver} ${place(question)}: releases that Helm keeps there are not seen`,
+  );
+}

@@ -1,0 +1,387 @@
+/** `list`, `wait` and `clear`, with Lockkeeper's ReleaseLocks and without them, as processes on a cluster. */
+import t, { type Test } from 'tap';
+import { startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
+import {
+  CONFIGURATIONS,
+  configurationOf,
+  type FakeWebhook,
+  startFakeWebhook,
+} from '../clusters/fake-webhook.ts';
+import type { StoredObject } from '../clusters/kubernetes-object.ts';
+import { helmRecord, jsonOf, MINUTE, pathOf } from '../support/clearing.ts';
+import { clusterWithRights, roleFor } from '../support/rights.ts';
+import { type CliWorld, cliWorld } from './world.ts';
+
+const RELEASE_LOCKS = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
+
+const UNNAMED =
+  "lockkeeper: Lockkeeper is not installed in this cluster: the locks are read from Helm's records, which do not tell who holds them, nor how many wait\n";
+
+const RUNNER = {
+  user: 'system:serviceaccount:ci:runner',
+  pod: { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-uid' },
+};
+
+async function bare(t: Test): Promise<CliWorld> {
+  const cluster = await startEmbeddedCluster({ without: ['releaselocks'] });
+  t.teardown(() => cluster.stop());
+  return cliWorld(t, '3.17.3', cluster);
+}
+
+/** Revision 5 of prod/api is deployed, and 6 is pending since so many minutes. */
+async function locked({ admin, cluster }: CliWorld, minutes: number): Promise<StoredObject> {
+  await admin.create(pathOf('secrets'), helmRecord(5, 'deployed'));
+  const record = await admin.create(pathOf('secrets'), helmRecord(6, 'pending-upgrade'));
+  await cluster.letTimePass(minutes * MINUTE);
+  return record;
+}
+
+/** As Lockkeeper writes them. */
+async function releaseLock(
+  { admin }: CliWorld,
+  record: StoredObject,
+  verdict = 'live',
+): Promise<StoredObject> {
+  const { creationTimestamp: since, uid: recordUID } = record.metadata;
+  const spec = {
+    driver: 'secrets',
+    revision: 6,
+    status: 'pending-upgrade',
+    recordUID,
+    since,
+    holder: RUNNER,
+  };
+  const made = await admin.create(RELEASE_LOCKS, {
+    apiVersion: 'lockkeeper.dev/v1alpha1',
+    kind: 'ReleaseLock',
+    metadata: { name: 'api', namespace: 'prod' },
+    spec,
+  });
+  const status = {
+    verdict,
+    reason: 'its holder, pod ci/runner-7f9c, is gone',
+    lastActivity: since,
+    waiting: 2,
+  };
+  await admin.patch(`${RELEASE_LOCKS}/api/status`, { status });
+  return made;
+}
+
+t.test('list, without Lockkeeper: what the records tell, and what they do not', async (t) => {
+  const w = await bare(t);
+  t.match(await w.cli(['list']), {
+    code: 0,
+    stdout: '',
+    stderr: 'lockkeeper: no release is locked in namespace prod\n',
+  });
+  await locked(w, 16);
+  await w.admin.create(
+    pathOf('configmaps'),
+    helmRecord(1, 'pending-install', { driver: 'configmaps', name: 'web' }),
+  );
+  await w.admin.create(pathOf('secrets'), helmRecord(1, 'pending-install', { name: 'old' }));
+  await w.admin.create(pathOf('secrets'), helmRecord(2, 'deployed', { name: 'old' }));
+  const { code, stdout, stderr } = await w.call(['list']);
+  t.equal(code, 0);
+  t.equal(stderr, UNNAMED);
+  t.match(
+    stdout.split('\n'),
+    [
+      /^RELEASE {3}REVISION {3}STATUS {12}HOLDER {6}POD {6}AGE +VERDICT {3}WAITING$/,
+      /^api {7}6 {10}pending-upgrade {3}<unknown> {3}<none> {3}16m(\ds)? {3}expired {3}<unknown>$/,
+      /^web {7}1 {10}pending-install {3}<unknown> {3}<none> {3}\ds +live {6}<unknown>$/,
+      '',
+    ],
+    'the revision that a newer one shadows is no lock',
+  );
+  const all = await w.call(['list', '-A', '--stale-after', '1h', '--output=json']);
+  t.match(JSON.parse(all.stdout), {
+    items: [
+      {
+        namespace: 'prod',
+        release: 'api',
+        revision: 6,
+        status: 'pending-upgrade',
+        holder: null,
+        verdict: 'live',
+        waiting: 0,
+      },
+      { release: 'web' },
+    ],
+  });
+  t.match((await w.call(['list', '-A'])).stdout, /^NAMESPACE {3}RELEASE .*\nprod {8}api /);
+  t.match(await w.call(['list', '-n=other']), {
+    stdout: '',
+    stderr: /no release is locked in namespace other/,
+  });
+  t.match(await w.call(['list', 'api']), { code: 2, stderr: /list takes no names, and was given api/ });
+});
+
+t.test('list, with ReleaseLocks: who holds them, what Lockkeeper makes of it, and who waits', async (t) => {
+  const w = await cliWorld(t);
+  const record = await locked(w, 1);
+  await releaseLock(w, record, 'dead-holder');
+  const { stdout, stderr } = await w.call(['list', '-A']);
+  t.equal(stderr, '');
+  t.match(
+    stdout,
+    /^prod +api +6 +pending-upgrade +system:serviceaccount:ci:runner +runner-7f9c +1m(\ds)? +dead-holder +2$/m,
+  );
+  const { items } = JSON.parse((await w.call(['list', '-o', 'json'])).stdout);
+  t.same(items, [
+    {
+      namespace: 'prod',
+      release: 'api',
+      revision: 6,
+      status: 'pending-upgrade',
+      since: record.metadata.creationTimestamp,
+      lastActivity: record.metadata.creationTimestamp,
+      holder: RUNNER,
+      verdict: 'dead-holder',
+      reason: 'its holder, pod ci/runner-7f9c, is gone',
+      waiting: 2,
+    },
+  ]);
+  await w.admin.replace(pathOf('secrets', 6), helmRecord(6, 'failed'));
+  t.match(
+    await w.call(['list']),
+    { stdout: '', stderr: /no release is locked/ },
+    'the record has the last word',
+  );
+});
+
+t.test('wait: at once when it is free, woken when it is, and an end when the time is up', async (t) => {
+  const w = await bare(t);
+  t.match(await w.call(['wait', 'api']), { code: 0, stdout: '', stderr: '' });
+  await locked(w, 0);
+  const late = await w.call(['wait', 'api', '--timeout=0', '-o=json']);
+  t.equal(late.code, 3);
+  t.match(JSON.parse(late.stdout), { free: false, lock: { release: 'api', revision: 6 } });
+  t.match(
+    late.stderr,
+    /release prod\/api is locked by revision 6 \(pending-upgrade, \d+s, holder unknown\), live: /,
+  );
+
+  const waiting = await w.start(['wait', 'api', '-o', 'json']);
+  await waiting.says('Waiting for it');
+  const freed = performance.now();
+  await w.admin.replace(pathOf('secrets', 6), helmRecord(6, 'deployed'));
+  const { code, stdout } = await waiting.done;
+  t.equal(code, 0);
+  t.same(JSON.parse(stdout), { free: true, lock: null });
+  t.ok(performance.now() - freed < 5_000, 'not by looking every 15 seconds');
+  for (const args of [['wait'], ['wait', 'api', 'web'], ['wait', 'api', '--timeout', 'soon']]) {
+    t.match(await w.call(args), { code: 2, stderr: /see "lockkeeper --help"/ }, args.join(' '));
+  }
+});
+
+t.test('clear, without Lockkeeper: a stale one is marked as failed, a live one is left alone', async (t) => {
+  const w = await bare(t);
+  t.match(await w.call(['clear', 'api']), { code: 5, stderr: /release prod\/api is not locked/ });
+  await locked(w, 5);
+  const live = await w.call(['clear', 'api']);
+  t.equal(live.code, 4);
+  t.match(
+    live.stderr,
+    /and that lock is live: created 5m(\ds)? ago.*Nothing was changed\. If you know that its holder is dead: --force/,
+  );
+  t.match(await w.call(['clear', 'api', '--dry-run']), { code: 4, stderr: /It would be refused/ });
+  t.match(await w.call(['clear', 'api', '--revision', '5']), { code: 8, stderr: /not by revision 5/ });
+  t.match(await w.call(['clear', 'api', '--revision', '-1']), { code: 2 });
+  t.match(await w.call(['clear', 'api', '--strategy', 'hope']), {
+    code: 2,
+    stderr: /--strategy is "hope", but must be mark-failed or delete/,
+  });
+  const tried = await w.call(['clear', 'api', '--dry-run', '--stale-after=5m', '-o=json']);
+  t.match(tried, {
+    code: 0,
+    stderr: /It is stale; to clear it: lockkeeper clear api -n prod\. It would be cleared/,
+  });
+  t.match(JSON.parse(tried.stdout), {
+    cleared: null,
+    strategy: 'mark-failed',
+    next: [],
+    lock: { revision: 6 },
+  });
+  t.same(await w.history(), ['5 deployed', '6 pending-upgrade'], 'nothing was changed');
+
+  const done = await w.cli(['clear', 'api', '--revision=6', '--stale-after', '5m', '--reason', 'job 4711']);
+  t.equal(done.code, 0, done.stderr);
+  t.equal(
+    done.stdout,
+    'revision 6 of release prod/api is marked as failed\nnext: helm upgrade api CHART -n prod\n  or: helm upgrade --install api CHART -n prod\n  or: helm rollback api 5 -n prod\n',
+  );
+  t.same(await w.history(), ['5 deployed', '6 failed']);
+  const json = jsonOf(await w.admin.get(pathOf('secrets', 6)));
+  t.match(json, /"Cleared by alice at \S+, was pending-upgrade: no sign of life for 5m.*; job 4711"/);
+  t.match(await w.admin.list('/api/v1/namespaces/prod/events'), [{ reason: 'Cleared' }]);
+});
+
+/** A door as Lockkeeper has it: deleting a ReleaseLock clears its lock, and a live one is refused but by force. */
+async function door(t: Test, w: CliWorld, { isAtWork = true } = {}): Promise<FakeWebhook> {
+  const webhook = await startFakeWebhook(t);
+  webhook.decide(async ({ oldObject }) => {
+    const { status, metadata } = oldObject as StoredObject & { status: { verdict: string } };
+    const isForced = metadata.annotations?.['lockkeeper.dev/force'] === 'true';
+    if (status.verdict === 'live' && !isForced) {
+      return {
+        allowed: false,
+        status: { code: 409, message: 'release prod/api is being deployed by ci/runner-7f9c' },
+      };
+    }
+    if (isAtWork) await w.admin.replace(pathOf('secrets', 6), helmRecord(6, 'failed'));
+    return { allowed: true };
+  });
+  const rules = [
+    {
+      operations: ['DELETE'],
+      apiGroups: ['lockkeeper.dev'],
+      apiVersions: ['*'],
+      resources: ['releaselocks'],
+    },
+  ];
+  await w.admin.create(CONFIGURATIONS, configurationOf(webhook, { rules }));
+  return webhook;
+}
+
+t.test(
+  'clear, with ReleaseLocks: Lockkeeper clears it, and refuses a live one in its own words',
+  async (t) => {
+    const w = await cliWorld(t);
+    const record = await locked(w, 1);
+    await releaseLock(w, record);
+    const lockkeeper = await door(t, w);
+    t.match(await w.call(['clear', 'api']), {
+      code: 4,
+      stdout: '',
+      stderr: 'lockkeeper: release prod/api is being deployed by ci/runner-7f9c\n',
+    });
+    t.same(await w.history(), ['5 deployed', '6 pending-upgrade']);
+    const { code, stdout } = await w.call(['clear', 'api', '--force']);
+    t.equal(code, 0);
+    t.match(
+      stdout,
+      /^revision 6 of release prod\/api is marked as failed\nnext: helm upgrade api CHART -n prod\n/,
+    );
+    t.same(await w.history(), ['5 deployed', '6 failed']);
+    t.match(
+      lockkeeper.reviews.at(-1),
+      { userInfo: { username: 'alice' }, operation: 'DELETE' },
+      'by who asks',
+    );
+    t.same(await w.admin.list(RELEASE_LOCKS), []);
+  },
+);
+
+t.test('clear, with ReleaseLocks of a Lockkeeper that is not there any more', async (t) => {
+  const w = await cliWorld(t);
+  const record = await locked(w, 16);
+  await releaseLock(w, record, 'expired');
+  await door(t, w, { isAtWork: false });
+  t.match(await w.call(['clear', 'api']), { code: 0, stdout: /is marked as failed/ });
+  t.same(await w.history(), ['5 deployed', '6 failed']);
+  t.match(jsonOf(await w.admin.get(pathOf('secrets', 6))), 'Cleared by alice');
+});
+
+t.test('clear, by somebody who sees ReleaseLocks, and no record', async (t) => {
+  const { cluster, grant } = await clusterWithRights(t);
+  const w = await cliWorld(t, '3.17.3', cluster);
+  await releaseLock(w, await locked(w, 16), 'expired');
+  await door(t, w);
+  const lockRights = [
+    { apiGroups: ['lockkeeper.dev'], resources: ['releaselocks'], verbs: ['list', 'delete'] },
+  ];
+  await grant(roleFor('viewer', 'prod', lockRights));
+  const user = { username: 'viewer' };
+  t.match(await w.call(['clear', 'api', '--force'], { user }), {
+    code: 7,
+    stderr: /cannot patch resource "releaselocks"/,
+  });
+  t.match(await w.call(['clear', 'api'], { user }), {
+    code: 0,
+    stdout: /next: helm upgrade api CHART -n prod\n$/,
+  });
+  t.same(await w.history(), ['5 deployed', '6 failed']);
+});
+
+t.test('clear --force, and --strategy delete', async (t) => {
+  const w = await bare(t);
+  await locked(w, 1);
+  const { code, stdout } = await w.call(['clear', 'api', '--force', '--strategy', 'delete', '-o', 'json']);
+  t.equal(code, 0);
+  t.match(JSON.parse(stdout), {
+    cleared: { release: 'api', revision: 6, verdict: 'live' },
+    strategy: 'delete',
+    next: ['helm upgrade api CHART -n prod'],
+  });
+  t.same(await w.history(), ['5 deployed']);
+  await w.admin.create(pathOf('secrets'), helmRecord(6, 'pending-upgrade'));
+  t.match(await w.call(['clear', 'api', '--force', '--strategy=delete']), {
+    code: 0,
+    stdout: /^revision 6 .* was deleted\n/,
+  });
+});
+
+t.test('clear, of a record that cannot be edited', async (t) => {
+  const w = await bare(t);
+  await w.admin.create(pathOf('secrets'), helmRecord(6, 'pending-upgrade', { json: '{}' }));
+  t.match(await w.call(['clear', 'api', '--force']), {
+    code: 1,
+    stderr:
+      /cannot be marked as failed: it has no info\. Nothing was changed\. --strategy delete removes the record as it is/,
+  });
+});
+
+t.test('the rights that somebody lacks are named', async (t) => {
+  const { cluster, grant } = await clusterWithRights(t);
+  const w = await cliWorld(t, '3.17.3', cluster);
+  const record = await locked(w, 1);
+  await releaseLock(w, record);
+  const viewer = { username: 'viewer' };
+  const nobody = await w.call(['list'], { user: viewer });
+  t.equal(nobody.code, 7);
+  t.match(
+    nobody.stderr,
+    'you may not see who deploys in namespace prod: ask for the right to list and watch releaselocks.lockkeeper.dev, or secrets, in namespace prod\n',
+  );
+  t.match(
+    nobody.stderr,
+    /cannot list resource "releaselocks" in API group "lockkeeper.dev" in the namespace "prod"/,
+  );
+  t.match(
+    (await w.call(['list', '-A'], { user: viewer })).stderr,
+    'in all namespaces, or name a namespace with -n',
+  );
+
+  const seeRecords = [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list'] }];
+  await grant(roleFor('reader', 'prod', seeRecords));
+  const reader = { username: 'reader' };
+  const seen = await w.call(['list'], { user: reader });
+  t.match(seen, { code: 0, stdout: /api +6/ });
+  t.match(
+    seen.stderr,
+    'you may not list releaselocks.lockkeeper.dev in namespace prod: the locks are read from',
+  );
+  t.match(
+    seen.stderr,
+    'you may not list configmaps in namespace prod: releases that Helm keeps there are not seen',
+  );
+  const waiting = await w.start(['wait', 'api', '--timeout', '1s'], { user: reader });
+  t.match(
+    await waiting.says('looking every 15 seconds'),
+    /because the watch was refused: .*cannot watch resource "secrets"/,
+  );
+  t.equal((await waiting.done).code, 3);
+  t.match(await w.call(['clear', 'api', '--force'], { user: reader }), {
+    code: 7,
+    stderr: /cannot update resource "secrets"/,
+  });
+
+  const seeLocks = [{ apiGroups: ['lockkeeper.dev'], resources: ['releaselocks'], verbs: ['list', 'watch'] }];
+  await grant(roleFor('viewer', 'prod', seeLocks));
+  t.match(await w.call(['list'], { user: viewer }), { code: 0, stdout: /api +6 .* live +2\n$/, stderr: '' });
+  const watching = await w.start(['wait', 'api'], { user: viewer });
+  await watching.says('Waiting for it');
+  await w.admin.remove(`${RELEASE_LOCKS}/api`);
+  t.equal((await watching.done).code, 0, 'woken by the ReleaseLock alone');
+});
