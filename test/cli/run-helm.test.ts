@@ -214,12 +214,15 @@ t.test('the gate holds Helm: what it waits for in silence is said', async (t) =>
   const env = await wrapped(w, AT_THE_GATE);
   const running = await w.start(HELM_ROLLBACK, { env });
   await running.says('at the gate');
-  await admin.create(pathOf('secrets'), helmRecord(2, 'pending-upgrade'));
+  const hook = hookOf(w);
+  const other = w.helm('upgrade', 'api', CHART, ...IN_HOOK);
+  await hook;
   await writeFile(env.GATE ?? '', '');
   await running.says(
     /^lockkeeper: Helm waits: release prod\/api is locked by revision 2 \(pending-upgrade, /m,
   );
-  await admin.replace(pathOf('secrets', 2), helmRecord(2, 'failed'));
+  await admin.completeJob('prod', 'api-pre', 'Complete');
+  t.equal((await other.done).code, 0);
   const { code, stderr } = await running.done;
   t.equal(code, 0);
   t.equal(stderr.split('Helm waits').length, 2, 'once, however often Helm asks');
