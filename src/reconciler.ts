@@ -8,6 +8,8 @@ export interface ReconcilerOptions {
    */
   readonly reconcile: (signal: AbortSignal) => Promise<number>;
   readonly onError: (error: unknown) => void;
+  /** How long it rests after each look, whoever wakes it: a thousand changes at once are worth one look. Default: 0. */
+  readonly restMs?: number;
   readonly clock: Pick<Clock, 'after'>;
   /** A number from 0 up to 1, for the jitter. */
   readonly random: () => number;
@@ -26,12 +28,14 @@ const MAX_SLEEP_MS = 600_000;
 const MIN_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 30_000;
 
-export function startReconciler({ reconcile, onError, clock, random }: ReconcilerOptions): Reconciler {
+export function startReconciler(options: ReconcilerOptions): Reconciler {
+  const { reconcile, onError, restMs = 0, clock, random } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   let failures = 0;
   let isWoken = false;
   let rouse: () => void = () => {};
+  let cutShort: () => void = () => {};
 
   async function look(): Promise<number> {
     try {
@@ -54,11 +58,21 @@ export function startReconciler({ reconcile, onError, clock, random }: Reconcile
     return promise.finally(cancel);
   }
 
+  /** Nothing but its end cuts this short. */
+  function rest(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(restMs, resolve);
+    cutShort = resolve;
+    return promise.finally(cancel);
+  }
+
   async function run(): Promise<void> {
     while (!signal.aborted) {
       isWoken = false;
       const ms = await look();
-      if (!isWoken && !signal.aborted) await sleep(ms);
+      if (restMs > 0 && !signal.aborted) await rest();
+      const isRested = restMs > 0 && ms <= restMs;
+      if (!isWoken && !isRested && !signal.aborted) await sleep(ms - restMs);
     }
   }
 
@@ -71,6 +85,7 @@ export function startReconciler({ reconcile, onError, clock, random }: Reconcile
     stop() {
       stopping.abort();
       rouse();
+      cutShort();
       return ended;
     },
   };

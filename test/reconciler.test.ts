@@ -10,7 +10,7 @@ interface Look {
   fail(error: Error): void;
 }
 
-function start(t: Test, random = () => 1) {
+function start(t: Test, random = () => 1, restMs = 0) {
   const { clock, asleep } = sleeper();
   const looks: Look[] = [];
   const errors: unknown[] = [];
@@ -21,6 +21,7 @@ function start(t: Test, random = () => 1) {
       return promise;
     },
     onError: (error) => errors.push(error),
+    restMs,
     clock,
     random,
   });
@@ -181,3 +182,33 @@ t.test('stopped while it looks, it tells the look, and ends when that has ended'
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+t.test('given a rest, it looks no more often, whoever wakes it', async (t) => {
+  const { wake, clock, looks, ends } = start(t, () => 1, 100);
+  await ends((look) => look.end(5_000));
+  for (let woken = 0; woken < 10; woken += 1) wake();
+  clock.advance(99);
+  await turn();
+  t.equal(looks.length, 1, 'it rests');
+  clock.advance(1);
+  await turn();
+  t.equal(looks.length, 2, 'all of it is worth one look');
+  await ends((look) => look.end(5_000));
+  clock.advance(100);
+  await turn();
+  clock.advance(4_899);
+  await turn();
+  t.equal(looks.length, 2, 'nobody wakes it');
+  clock.advance(1);
+  await turn();
+  t.equal(looks.length, 3, 'due since the look, and not since the rest');
+});
+
+t.test('given a rest, it ends at once', async (t) => {
+  const { stop, looks, ends, clock } = start(t, () => 1, 100);
+  await ends((look) => look.end(5_000));
+  await stop();
+  clock.advance(10_000);
+  await turn();
+  t.equal(looks.length, 1);
+});

@@ -35,6 +35,9 @@ export interface CurrentLocksOptions {
   readonly random: () => number;
 }
 
+/** However fast locks come and go, they are looked at ten times a second at most: each look is at all of them. */
+export const REST_MS = 100;
+
 /** What was deleted above a pending revision, nobody tells. */
 const RECHECK_MS = 300_000;
 
@@ -84,7 +87,7 @@ export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
     return RECHECK_MS;
   }
 
-  const reconciler = startReconciler({ reconcile: verify, onError, clock, random });
+  const reconciler = startReconciler({ reconcile: verify, onError, restMs: REST_MS, clock, random });
   return {
     locks: () =>
       candidates()

@@ -10,7 +10,7 @@ import type { Judgement, Lock } from '../gate/lock.ts';
 import { DRIVERS, isPending, type Release, type Revision } from '../helm/release.ts';
 import type { ReleaseLock, ReleaseLockStore } from '../kubernetes/release-locks.ts';
 import { startReconciler } from '../reconciler.ts';
-import type { CurrentLocks } from './current.ts';
+import { type CurrentLocks, REST_MS } from './current.ts';
 import { canBeEntered, inOrder, type LockFacts, type Task, taskFor, tellsOf } from './entry.ts';
 import type { Holders } from './holders.ts';
 import { entryKey, type RecordedLocks } from './recorded.ts';
@@ -205,6 +205,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
 
   const reconciler = startReconciler({
     reconcile,
+    restMs: REST_MS,
     onError(error) {
       const { name, status = name } = error as Error & { status?: number };
       if (String(status) !== problem)

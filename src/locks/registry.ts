@@ -48,6 +48,7 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
   const pending = new Map<string, Revision>(); // by uid
   const newestSeen = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   const newest = new Map<string, Candidate>(); // by release
+  const counts = new Map<string, number>(); // of pending revisions, by release
   const waiters = new Set<{ readonly release: Release; readonly resolve: () => void }>();
   const listed = new Set<Driver>();
   let lists = 0;
@@ -55,15 +56,21 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
   function add(revision: Revision, seenCreated: boolean): void {
     const key = releaseKey(revision.release);
     newestSeen.set(key, Math.max(revision.number, newestSeen.get(key) ?? 0));
+    if (!pending.has(revision.uid)) counts.set(key, (counts.get(key) ?? 0) + 1);
     pending.set(revision.uid, revision);
     const isAbove = revision.number > (newest.get(key)?.revision.number ?? 0);
     if (seenCreated || isAbove) newest.set(key, { revision, seenCreated });
     onAppeared(revision.uid);
   }
 
-  /** Whether the release has a pending revision; most have none for weeks. */
-  function isLocked(release: Release): boolean {
-    return [...pending.values()].map((revision) => revision.release).some(isSame(release));
+  function drop({ uid, release }: Revision): void {
+    const key = releaseKey(release);
+    const left = (counts.get(key) ?? 0) - Number(pending.delete(uid));
+    counts.set(key, left);
+    if (left > 0) return;
+    // Most releases have no pending revision for weeks.
+    counts.delete(key);
+    newest.delete(key);
   }
 
   function wake(concerns: (release: Release) => boolean): void {
@@ -77,10 +84,7 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
   return {
     replace(driver, revisions) {
       const before = [...pending.values()].filter(({ release }) => release.driver === driver);
-      for (const { uid, release } of before) {
-        pending.delete(uid);
-        newest.delete(releaseKey(release));
-      }
+      for (const revision of before) drop(revision);
       for (const revision of revisions) add(revision, false);
       listed.add(driver);
       lists += 1;
@@ -96,8 +100,7 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
       onChange();
     },
     remove(revision) {
-      pending.delete(revision.uid);
-      if (!isLocked(revision.release)) newest.delete(releaseKey(revision.release));
+      drop(revision);
       wake(isSame(revision.release));
       onChange();
     },

@@ -9,6 +9,7 @@ import { type AutoClear, maySweep } from '../gate/decision.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { describeLock } from '../gate/log-fields.ts';
 import { startReconciler } from '../reconciler.ts';
+import { REST_MS } from './current.ts';
 
 export interface Sweep {
   /** Locks have changed, or what is known of their holders. */
@@ -134,6 +135,7 @@ export function startSweep(options: SweepOptions): Sweep {
 
   const reconciler = startReconciler({
     reconcile,
+    restMs: REST_MS,
     onError: (error) => log.error({ err: error }, 'stale locks cannot be swept'),
     clock,
     random,
