@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import type { Config } from '../../src/config.ts';
 import { DRIVERS, type Driver } from '../../src/helm/release.ts';
 import type { ApiClient } from '../clusters/client.ts';
+import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { ownControlPlane } from '../clusters/start.ts';
 import { lockkeeperOn } from '../e2e/world.ts';
 import { chart, type Rendered } from '../support/chart.ts';
@@ -15,6 +16,7 @@ import { LOCKKEEPER, startServiceOn } from '../support/lockkeeper.ts';
 import { apply, readRights, rightsAmong } from '../support/manifests.ts';
 import { record } from '../support/records.ts';
 import { restClient } from '../support/rest.ts';
+import { until } from '../support/until.ts';
 import { type AuditEvent, auditEvents } from './audit.ts';
 
 /** `get secrets`, or `create tokenreviews.authentication.k8s.io`. */
@@ -97,12 +99,34 @@ function removeRecord({ admin }: World, release: string, revision: number, drive
   return admin.request<{ message?: string }>('DELETE', path);
 }
 
+const LOCKS = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
+
+/** Once it is there, and judged. */
+async function entryOf({ admin }: World, release: string, isSo: (entry: StoredObject) => boolean) {
+  const { body } = await until(
+    () => admin.request('GET', `${LOCKS}/${release}`),
+    ({ code, body }) => code === 200 && body.status !== undefined && isSo(body),
+  );
+  return body as StoredObject & { readonly spec: { readonly holder?: object } };
+}
+
+/** Somebody puts another entry in its place, which names no holder. */
+async function forgetHolder(w: World, release: string): Promise<void> {
+  const { apiVersion, kind, metadata, spec } = await entryOf(w, release, () => true);
+  const { holder: _, ...rest } = spec;
+  const { name } = metadata;
+  await w.admin.remove(`${LOCKS}/${name}`);
+  await w.admin.create(LOCKS, { apiVersion, kind, metadata: { name }, spec: rest });
+}
+
 /** What Lockkeeper is for, from the first deploy to the last clear, in one driver. */
 async function everything(t: Test, w: World, driver: Driver): Promise<void> {
   const { bob } = w;
   const api = `api-${driver}`;
   const gap = `gap-${driver}`;
   t.match(await deploy(w, api, 1, driver), { code: 201 }, 'a deploy is let through');
+  await forgetHolder(w, api);
+  t.ok(await entryOf(w, api, ({ spec }) => 'holder' in (spec as object)), 'its entry names the holder again');
   t.match(await deploy(w, api, 2, driver), { code: 409 }, 'one beside it is not');
   t.match(await deploy(w, gap, 1, driver), { code: 201 });
   t.match(
@@ -124,6 +148,10 @@ async function everything(t: Test, w: World, driver: Driver): Promise<void> {
     { length: 2 },
     'both clears are told as Events',
   );
+  await until(
+    () => w.admin.list(LOCKS),
+    (entries) => entries.length === 0,
+  );
 }
 
 const OUR_BINDING = 'RBAC: allowed by ClusterRoleBinding "lockkeeper"';
@@ -134,8 +162,8 @@ function bindingOf(reason = ''): string {
 }
 
 function rightOf({ verb, objectRef }: AuditEvent): RightName {
-  const { resource = '', apiGroup } = objectRef ?? {};
-  return nameOf(verb, resource, apiGroup);
+  const { resource = '', subresource, apiGroup } = objectRef ?? {};
+  return nameOf(verb, subresource === undefined ? resource : `${resource}/${subresource}`, apiGroup);
 }
 
 t.test('every right to what is not its own is used, and none is missing', async (t) => {
@@ -171,11 +199,12 @@ async function leave({ admin }: World, rights: ReadonlyMap<RightName, Rule>): Pr
   const role = await admin.get(ROLE);
   await admin.replace(ROLE, { ...role, rules: [...rights.values()] });
   for (const [name, { apiGroups, resources, verbs }] of RIGHTS) {
-    const [group, resource, verb] = [apiGroups[0], resources[0], verbs[0]];
+    const [group, verb] = [apiGroups[0], verbs[0]];
+    const [resource, subresource] = (resources[0] ?? '').split('/');
     const review = {
       apiVersion: 'authorization.k8s.io/v1',
       kind: 'SubjectAccessReview',
-      spec: { user: LOCKKEEPER.username, resourceAttributes: { group, resource, verb } },
+      spec: { user: LOCKKEEPER.username, resourceAttributes: { group, resource, subresource, verb } },
     };
     const may = async () => {
       const { status } = await admin.create('/apis/authorization.k8s.io/v1/subjectaccessreviews', review);
@@ -250,6 +279,26 @@ function lossesIn(driver: Driver): Readonly<Record<RightName, Loss>> {
   };
 }
 
+/** It serves without them. */
+function withoutEntries(verb: string): Loss {
+  return async (t, w) => {
+    const { logs, readyz } = await replica(t, w);
+    const unsaid = await logs.line('there is none, going on without');
+    t.match(unsaid, {
+      resource: 'releaselocks',
+      reason: new RegExp(`cannot ${verb} resource "releaselocks"`),
+    });
+    await logs.line('listed', ({ resource }) => resource === 'secrets');
+    await logs.line('listed', ({ resource }) => resource === 'configmaps');
+    t.match(await readyz(), { status: 200 });
+  };
+}
+
+async function unwritten(t: Test, { logs }: World, verb: string, resource = 'releaselocks'): Promise<void> {
+  const unsaid = await logs.line('ReleaseLocks cannot be kept current');
+  t.match(unsaid, { reason: new RegExp(`cannot ${verb} resource "${resource}"`) });
+}
+
 const LOSSES: Readonly<Record<RightName, Loss>> = {
   ...lossesIn('secrets'),
   ...lossesIn('configmaps'),
@@ -265,6 +314,25 @@ const LOSSES: Readonly<Record<RightName, Loss>> = {
     const unsaid = await w.logs.line('the API server does not say whose token this is');
     t.match(unsaid, { reason: /cannot create resource "tokenreviews"/ });
   },
+  'list releaselocks.lockkeeper.dev': withoutEntries('list'),
+  'watch releaselocks.lockkeeper.dev': withoutEntries('watch'),
+  'create releaselocks.lockkeeper.dev': async (t, w) => {
+    t.match(await deploy(w, 'web', 1, 'secrets'), { code: 201 }, 'deploys are let through all the same');
+    await unwritten(t, w, 'create');
+  },
+  'update releaselocks.lockkeeper.dev': async (t, w) => {
+    await forgetHolder(w, 'api');
+    await unwritten(t, w, 'update');
+    t.match(await w.bob.get('/api'), { body: { holder: { user: 'admin' } } }, 'who was told, still knows');
+  },
+  'update releaselocks/status.lockkeeper.dev': async (t, w) => {
+    t.match(await deploy(w, 'web', 1, 'secrets'), { code: 201 });
+    await unwritten(t, w, 'update', 'releaselocks/status');
+  },
+  'delete releaselocks.lockkeeper.dev': async (t, w) => {
+    t.match(await w.bob.remove('/api?force=true'), { status: 200 }, 'the lock is cleared all the same');
+    await unwritten(t, w, 'delete');
+  },
   'create subjectaccessreviews.authorization.k8s.io': async (t, w) => {
     const detail = /cannot create resource "subjectaccessreviews"/;
     t.match(await w.bob.get('/api'), { status: 502, body: { detail } });
@@ -279,6 +347,7 @@ t.test('without one of its rights, Lockkeeper says what it cannot do', async (t)
       const driver = name.endsWith('configmaps') ? 'configmaps' : 'secrets';
       await w.admin.create(`/api/v1/namespaces/prod/${driver}`, pending('api', 1, driver, 'deployed'));
       await deploy(w, 'api', 2, driver);
+      await entryOf(w, 'api', () => true);
       await leave(w, new Map([...RIGHTS].filter(([right]) => right !== name)));
       await loss(t, w);
       const forbidden = (await w.asked()).filter(({ responseStatus }) => responseStatus?.code === 403);
