@@ -74,7 +74,8 @@ export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
   }
 
   async function verify(signal: AbortSignal): Promise<number> {
-    const due = candidates().filter(isDue);
+    // Before, each list would be a reason to read all again.
+    const due = registry.isComplete(drivers) ? candidates().filter(isDue) : [];
     if (due.length === 0) return RECHECK_MS;
     const lists = registry.lists();
     const newest = await readNewest(

@@ -58,6 +58,9 @@ const STATUS_MS = 1_000;
 /** After a write, the watch has its say first. */
 const SETTLE_MS = 1_000;
 
+/** An entry of a lock that the watch has not told of: it is late, and may stay so for a while. */
+const LATE_MS = 10_000;
+
 /** What failed for one is tried again after this; of what fails for all, the reconciler takes care. */
 const FAILED_MS = 30_000;
 
@@ -165,11 +168,12 @@ export function keepLedger(options: LedgerOptions): Ledger {
     if (errors.length > 0) throw errors[0];
   }
 
-  async function perform({ key, task, isOwn }: Due, signal: AbortSignal): Promise<void> {
+  async function perform(due: Due, signal: AbortSignal): Promise<void> {
+    const { key, task } = due;
     quiet.set(key, clock.now() + SETTLE_MS);
     try {
       if (task.kind === 'write-status') written.set(key, clock.now());
-      await write(task, isOwn, signal);
+      await write(due, signal);
     } catch (error) {
       quiet.set(key, clock.now() + FAILED_MS * (0.5 + random() / 2));
       throw error;
@@ -177,7 +181,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
   }
 
   /** If somebody else was first, the watch tells what is to be done now. */
-  async function write(task: Task, isOwn: boolean, signal: AbortSignal): Promise<void> {
+  async function write({ key, task, isOwn }: Due, signal: AbortSignal): Promise<void> {
     switch (task.kind) {
       case 'create':
         await store.create(task.entry, signal);
@@ -190,6 +194,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
         return;
       case 'remove':
         if (isOwn || !(await isLock(task.entry, signal))) await store.remove(task.entry, signal);
+        else quiet.set(key, clock.now() + LATE_MS);
         return;
     }
   }

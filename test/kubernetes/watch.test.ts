@@ -4,11 +4,14 @@ import t, { type Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
 import { connect } from '../../src/kubernetes/connection.ts';
+import { createReleaseLockStore } from '../../src/kubernetes/release-locks.ts';
 import { createRequests } from '../../src/kubernetes/requests.ts';
 import { startListWatch } from '../../src/kubernetes/watch.ts';
 import { startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
+import { startMeddling } from '../support/clearing.ts';
 import { testLog } from '../support/log.ts';
 import { record } from '../support/records.ts';
+import { until } from '../support/until.ts';
 
 const SECRETS = '/api/v1/namespaces/prod/secrets';
 
@@ -217,4 +220,67 @@ t.test('it stops in the middle of a wait, and of a list', async (t) => {
   );
   await listing.watch.stop();
   t.notOk(listing.logs.messages().includes('the watch was lost, trying again'), 'which is no loss');
+});
+
+t.test('what may be missing is missed once in words, and looked for rarely', async (t) => {
+  const { cluster, connection } = await startMeddling(t);
+  const logs = testLog();
+  const waits: number[] = [];
+  const due: (() => void)[] = [];
+  const told: string[] = [];
+  let status = 404;
+  const mend = cluster.faults.failRequests(({ path }) =>
+    path.includes('releaselocks') ? { status } : undefined,
+  );
+  const requests = createRequests({ connection, pool: 'requests' });
+  const watch = startListWatch({
+    client: createReleaseLockStore(requests),
+    resource: 'releaselocks',
+    onList: (items) => told.push(`LIST ${items.length}`),
+    onEvent: (type, { metadata, spec }) => told.push(`${type} ${metadata.name} ${spec?.revision}`),
+    onMissing: () => told.push('MISSING'),
+    clock: {
+      ...systemClock,
+      after(ms, callback) {
+        waits.push(ms);
+        due.push(callback);
+        return () => {};
+      },
+    },
+    random: () => 0.5,
+    log: logs.log,
+  });
+  t.teardown(() => watch.stop());
+  const isSo = (holds: () => boolean) =>
+    until(
+      () => new Promise<boolean>((resolve) => setImmediate(() => resolve(holds()))),
+      (found) => found,
+    );
+  const tellsOf = (count: number) => isSo(() => told.length >= count);
+  const again = async () => {
+    await isSo(() => due.length > 0);
+    due.shift()?.();
+  };
+  await tellsOf(1);
+  await again();
+  await tellsOf(2);
+  status = 403;
+  await again();
+  await tellsOf(3);
+  t.same(told, ['MISSING', 'MISSING', 'MISSING']);
+  const said = logs.lines.filter(({ level }) => level >= 40);
+  t.match(said, [
+    { msg: 'there is none, going on without', resource: 'releaselocks', reason: /404/ },
+    { msg: 'there is none, going on without', resource: 'releaselocks', reason: /403/ },
+  ]);
+  t.equal(said.length, 2, 'each reason once');
+  t.same(waits.slice(0, 2), [22_500, 22_500]);
+  mend();
+  await again();
+  await tellsOf(4);
+  const admin = await cluster.client();
+  const path = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
+  await admin.create(path, { metadata: { name: 'api' }, spec: { revision: 6 } });
+  await tellsOf(5);
+  t.same(told.slice(3), ['LIST 0', 'ADDED api 6'], 'whole objects are told');
 });
