@@ -48,7 +48,7 @@ export interface ConnectOptions {
   readonly credentialsTimeoutMs?: number;
 }
 
-/** With one watch for each of the two drivers, a replica has at most 6 connections to the API server. */
+/** With five watches, two of them for drivers, a replica has at most 9 connections to the API server. */
 const REQUEST_CONNECTIONS = 2;
 
 /** A token file changes once an hour or so, and the old token stays good for as long again. */

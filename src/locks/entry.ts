@@ -121,10 +121,10 @@ function statusFor(
   stored: ReleaseLockStatus,
   writer: Writer,
 ): ReleaseLockStatus | undefined {
-  const replicas = countsFor(facts.waiting, stored.replicas ?? [], writer);
+  const before = stored.replicas ?? [];
+  const replicas = countsFor(facts.waiting, before, writer);
   const waiting = replicas.reduce((sum, count) => sum + count.waiting, 0);
-  const isCounted =
-    stored.waiting === waiting && JSON.stringify(replicas) === JSON.stringify(stored.replicas ?? []);
+  const isCounted = stored.waiting === waiting && JSON.stringify(replicas) === JSON.stringify(before);
   const judged = judgedAs(facts, writer);
   const isJudged = !isBetter(judged, stored);
   if (isCounted && isJudged) return undefined;
@@ -142,7 +142,7 @@ function countsFor(
   const own = stored.find(({ name }) => name === replica);
   const isGood = own?.waiting === waiting && isYoung(own, COUNT_AGAIN_MS);
   const count = isGood ? own : { name: replica, waiting, at: timestamp(now) };
-  return [...others, count].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return [...others, count].toSorted((a, b) => a.name.localeCompare(b.name));
 }
 
 type Judged = Required<Pick<ReleaseLockStatus, 'verdict' | 'reason' | 'lastActivity'>>;
@@ -174,10 +174,10 @@ function steadyReason({ revision }: Lock, { verdict, reason }: Judgement, staleA
 }
 
 /** A verdict gives way to one that rests on more; replicas that do not agree yet would go on correcting each other. */
-const WEIGHT: Readonly<Record<string, number>> = { live: 1, expired: 2, 'dead-holder': 3 };
+const BY_WEIGHT = ['live', 'expired', 'dead-holder'];
 
 function isBetter(judged: Judged, stored: ReleaseLockStatus): boolean {
   const later = Date.parse(judged.lastActivity) - (Date.parse(stored.lastActivity ?? '') || 0);
   if (later !== 0) return later > 0;
-  return (WEIGHT[judged.verdict] ?? 0) > (WEIGHT[stored.verdict ?? ''] ?? 0);
+  return BY_WEIGHT.indexOf(judged.verdict) > BY_WEIGHT.indexOf(String(stored.verdict));
 }
