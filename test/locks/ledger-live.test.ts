@@ -3,10 +3,12 @@ import t, { type Test } from 'tap';
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../clusters/embedded/cluster.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { deployReview } from '../fixtures/reviews.ts';
+import { freePort } from '../support/free-port.ts';
 import { startLockkeeper, startServiceOn } from '../support/lockkeeper.ts';
 import { record } from '../support/records.ts';
 import { restClient } from '../support/rest.ts';
 import { serving } from '../support/serving.ts';
+import { until } from '../support/until.ts';
 
 const SECRETS = '/api/v1/namespaces/prod/secrets';
 
@@ -148,3 +150,27 @@ t.test('given a replica that has no list yet, then a forged review names nobody'
   await second.ready();
   t.match((await rest.get('/api')).body, { revision: 7, holder: null });
 });
+
+t.test(
+  'given that nobody can read which locks there are, then nothing is taken away, and none are counted',
+  async (t) => {
+    const { cluster, bob, service } = await world(t);
+    await bob.create(SECRETS, record('api', 1, 'pending-install'));
+    await service.close();
+    const mend = cluster.faults.failRequests(({ userAgent, query }) =>
+      userAgent === 'lockkeeper' && query.get('labelSelector')?.includes('name=')
+        ? { status: 403 }
+        : undefined,
+    );
+    const second = await startServiceOn(t, cluster, { metricsPort: await freePort() });
+    const metrics = async () =>
+      (await fetch(`http://127.0.0.1:${second.service.metricsPort}/metrics`)).text();
+    t.match(await second.logs.line('it could not be read which locks there are'), { reason: /403/ });
+    t.notMatch(await metrics(), /lockkeeper_locks\{/);
+    mend();
+    t.match(
+      await until(metrics, (text) => /lockkeeper_locks\{/.test(text)),
+      'lockkeeper_locks{verdict="live"} 1',
+    );
+  },
+);
