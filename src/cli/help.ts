@@ -8,9 +8,7 @@ export function commandHelp({ about, examples, flags, exits, usage }: Command): 
   return [
     about,
     `Examples:\n${examples.map(([why, command]) => `  # ${why}\n  ${command}\n`).join('\n')}`.trimEnd(),
-    ...(flags.length > 0
-      ? [`Options:\n${indent(table(flags.map((flag) => [signature(flag), flag.text])))}`]
-      : []),
+    `Options:\n${indent(table(flags.map((flag) => [signature(flag), flag.text])))}`,
     `Usage:\n  ${usage}`,
     ...(exits.length > 0 ? [`Exit codes:\n${exitCodes(exits)}`] : []),
   ]

@@ -1,10 +1,9 @@
 /** A table as kubectl prints it: columns of text, three spaces between them. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const [header = []] = rows;
-  const widths = header.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widthOf = (column: number) => Math.max(...rows.map((row) => (row[column] ?? '').length));
   const line = (row: readonly string[]) =>
     row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .map((cell, column) => cell.padEnd(widthOf(column)))
       .join('   ')
       .trimEnd();
   return rows.map((row) => `${line(row)}\n`).join('');
