@@ -1,17 +1,19 @@
 /** `lockkeeper clear` */
-import { type ClearOutcome, type ClearRequest, STRATEGIES, type Strategy } from '../gate/clearing.ts';
+import { type ClearRequest, STRATEGIES, type Strategy } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { judge } from '../gate/verdict.ts';
+import { helmCommand } from '../helm/command.ts';
 import { nextCommands } from '../helm/next.ts';
 import { type Arguments, onlyRelease } from './arguments.ts';
 import { type Cluster, withCluster } from './cluster.ts';
 import { EXIT, type ExitCode, Failure } from './exit.ts';
 import { STALE_AFTER_SECONDS } from './flags.ts';
 import { clearRecord } from './record-clearing.ts';
+import { notCleared, refusalOf } from './refusals.ts';
 import { deleteReleaseLock } from './release-locks.ts';
 import type { Sighting } from './sightings.ts';
 import { json, type Terminal } from './terminal.ts';
-import { look } from './view.ts';
+import { look, unlessRefused } from './view.ts';
 import { lockedAndWhatNow, lockedBy, lockJson } from './words.ts';
 
 interface Order {
@@ -107,7 +109,7 @@ async function clearOne(cluster: Cluster, order: Order, sighting: Sighting): Pro
     reason,
   };
   const outcome = await clearRecord(cluster, request, order.judge, order.signal);
-  if (outcome.kind !== 'cleared') throw notCleared(outcome, order, cluster);
+  if (outcome.kind !== 'cleared') throw notCleared(outcome, cluster.connection.date());
   return { cleared: sighting, next: outcome.next };
 }
 
@@ -121,48 +123,11 @@ async function askLockkeeper(cluster: Cluster, order: Order, sighting: Sighting)
     throw refusalOf(error as Error) ?? error;
   }
   const { release, uid } = lock.revision;
-  const revisions = await cluster.reader.all(release, order.signal).catch((error) => {
-    if (error.status === 403) return undefined; // Lockkeeper's word is enough
-    throw error;
-  });
-  if (revisions === undefined)
-    return { cleared: sighting, next: [`helm upgrade ${release.name} CHART -n ${release.namespace}`] };
-  const isStill = revisions[0]?.uid === uid && revisions[0].status === lock.revision.status;
-  return isStill ? undefined : { cleared: sighting, next: nextCommands(release, revisions) };
-}
-
-/** A webhook that says no says so in words of its own; RBAC names a right. */
-function refusalOf({ message }: Error): Failure | undefined {
-  const [, words] = message.split(/admission webhook "[^"]*" denied the request: /);
-  return words === undefined ? undefined : new Failure(EXIT.live, words);
-}
-
-function notCleared(
-  outcome: Exclude<ClearOutcome, { kind: 'cleared' }>,
-  { namespace, name }: Order,
-  { connection }: Cluster,
-): Failure {
-  switch (outcome.kind) {
-    case 'live': {
-      const { lock, judgement } = outcome;
-      const what = `${lockedBy(lock, connection.date())}, and that lock is live: ${judgement.reason}`;
-      return new Failure(
-        EXIT.live,
-        `${what}. Nothing was changed. If you know that its holder is dead: --force`,
-      );
-    }
-    case 'unreadable': {
-      const { number } = outcome.lock.revision;
-      const what = `revision ${number} of release ${namespace}/${name} cannot be marked as failed: ${outcome.words}`;
-      return new Failure(
-        EXIT.failed,
-        `${what}. Nothing was changed. --strategy delete removes the record as it is`,
-      );
-    }
-    case 'changed':
-      return new Failure(EXIT.changed, `the lock changed while it was being cleared: ${outcome.words}`);
-    case 'free':
-    case 'other':
-      return new Failure(EXIT.changed, 'the lock has changed since it was looked at. Nothing was changed');
-  }
+  const read = await unlessRefused(cluster.reader.all(release, order.signal));
+  // Whoever sees no records has Lockkeeper's word.
+  if ('refusal' in read)
+    return { cleared: sighting, next: [helmCommand(release, `upgrade ${release.name} CHART`)] };
+  const [newest] = read.found;
+  const isStill = newest?.uid === uid && newest.status === lock.revision.status;
+  return isStill ? undefined : { cleared: sighting, next: nextCommands(release, read.found) };
 }

@@ -4,6 +4,7 @@ import type { Judgement, Lock } from '../gate/lock.ts';
 import { DRIVERS } from '../helm/release.ts';
 import type { Cluster } from './cluster.ts';
 import { STALE_AFTER_SECONDS } from './flags.ts';
+import { createRecordFinder } from './view.ts';
 
 export async function clearRecord(
   { requests, reader, connection }: Cluster,
@@ -11,21 +12,14 @@ export async function clearRecord(
   judgeLock: (lock: Lock) => Judgement,
   signal: AbortSignal,
 ): Promise<ClearOutcome> {
-  const [{ pino }, { createClearer }, { createLockFinder }, { createRecordStore }, { createEventRecorder }] =
-    await Promise.all([
-      import('pino'),
-      import('../locks/clear.ts'),
-      import('../locks/find.ts'),
-      import('../kubernetes/records.ts'),
-      import('../kubernetes/events.ts'),
-    ]);
+  const [{ pino }, { createClearer }, { createRecordStore }, { createEventRecorder }] = await Promise.all([
+    import('pino'),
+    import('../locks/clear.ts'),
+    import('../kubernetes/records.ts'),
+    import('../kubernetes/events.ts'),
+  ]);
   const clearer = createClearer({
-    finder: createLockFinder({
-      drivers: DRIVERS,
-      reader,
-      suspects: () => [],
-      holders: { lockOf: (revision) => ({ revision, holder: undefined }) },
-    }),
+    finder: createRecordFinder(reader, DRIVERS),
     reader,
     records: createRecordStore(requests),
     events: createEventRecorder(requests, connection.date),

@@ -1,7 +1,7 @@
 /** Reads both sides of the locks: Helm's records, by their metadata, and ReleaseLocks. */
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { DRIVERS, type Driver, PENDING_SELECTOR, readRevision } from '../helm/release.ts';
-import { createLockFinder, type FoundLock } from '../locks/find.ts';
+import { createLockFinder, type FoundLock, type LockFinder } from '../locks/find.ts';
 import type { Cluster } from './cluster.ts';
 import { EXIT, Failure } from './exit.ts';
 import { readReleaseLocks, releaseLocksPath } from './release-locks.ts';
@@ -63,25 +63,31 @@ async function readLocks(
   { namespace, name }: Question,
   signal: AbortSignal,
 ): Promise<readonly Lock[]> {
-  const holders = { lockOf: (revision: Lock['revision']) => ({ revision, holder: undefined }) };
-  const finderOf = (suspects: FoundLock['revisions']) =>
-    createLockFinder({
-      drivers: [driver],
-      reader,
-      suspects: () => suspects.map(({ release }) => release),
-      holders,
-    });
   if (name !== undefined && namespace !== undefined) {
-    const found = await finderOf([]).find({ namespace, name }, signal);
+    const found = await createRecordFinder(reader, [driver]).find({ namespace, name }, signal);
     return found ? [found.lock] : [];
   }
   const where = namespace === undefined ? {} : { namespace };
   const { items } = await client.list(driver, { ...where, labelSelector: PENDING_SELECTOR }, signal);
   const pending = items.map((item) => readRevision(driver, item)).filter((found) => found !== undefined);
-  return finderOf(pending).list(namespace, signal);
+  return createRecordFinder(reader, [driver], pending).list(namespace, signal);
 }
 
-async function unlessRefused<T>(reading: Promise<T>): Promise<Read<T>> {
+/** Finds locks by Helm's records alone. @param suspects what `list` looks at */
+export function createRecordFinder(
+  reader: Cluster['reader'],
+  drivers: readonly Driver[],
+  suspects: FoundLock['revisions'] = [],
+): LockFinder {
+  return createLockFinder({
+    drivers,
+    reader,
+    suspects: () => suspects.map(({ release }) => release),
+    holders: { lockOf: (revision) => ({ revision, holder: undefined }) },
+  });
+}
+
+export async function unlessRefused<T>(reading: Promise<T>): Promise<Read<T>> {
   try {
     return { found: await reading };
   } catch (error) {

@@ -1,6 +1,6 @@
 /** `list`, `wait` and `clear`, with Lockkeeper's ReleaseLocks and without them, as processes on a cluster. */
 import t, { type Test } from 'tap';
-import { startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
+import { type EmbeddedCluster, startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
 import {
   CONFIGURATIONS,
   configurationOf,
@@ -384,4 +384,18 @@ t.test('the rights that somebody lacks are named', async (t) => {
   await watching.says('Waiting for it');
   await w.admin.remove(`${RELEASE_LOCKS}/api`);
   t.equal((await watching.done).code, 0, 'woken by the ReleaseLock alone');
+});
+
+t.test('a cluster that does not answer', async (t) => {
+  const w = await bare(t);
+  await (w.cluster as EmbeddedCluster).faults.goAway();
+  t.match(await w.call(['list']), { code: 6, stdout: '', stderr: /^lockkeeper: GET \/a.*ECONNREFUSED/ });
+});
+
+t.test('serve is the service, with its own words and exit codes', async (t) => {
+  const w = await bare(t);
+  t.match(await w.cli(['serve'], { env: { LOCKKEEPER_PORT: 'none' } }), {
+    code: 78,
+    stderr: /^lockkeeper cannot start:\n {2}LOCKKEEPER_PORT is "none"/,
+  });
 });

@@ -29,13 +29,14 @@ export interface Signals {
   release(): void;
 }
 
-export function catchSignals(): Signals {
+/** @param source of signals */
+export function catchSignals(source: NodeJS.EventEmitter = process): Signals {
   const first = new AbortController();
   const listeners: ((signal: NodeJS.Signals) => void)[] = [(signal) => first.abort(signal)];
   const onSignal = (signal: NodeJS.Signals) => {
     for (const listener of listeners) listener(signal);
   };
-  for (const signal of CANCELLING) process.on(signal, onSignal);
+  for (const signal of CANCELLING) source.on(signal, onSignal);
   return {
     first: first.signal,
     on(listener) {
@@ -43,7 +44,7 @@ export function catchSignals(): Signals {
       if (first.signal.aborted) listener(first.signal.reason);
     },
     release: () => {
-      for (const signal of CANCELLING) process.off(signal, onSignal);
+      for (const signal of CANCELLING) source.off(signal, onSignal);
     },
   };
 }
@@ -73,5 +74,5 @@ export function runChild(program: string, args: readonly string[], options: Chil
 
 /** Helm's own; of a signal as a shell has it. */
 export function exitCodeOfChild({ code, signal }: Ending): number {
-  return code ?? 128 + (signal ? constants.signals[signal] : 0);
+  return code ?? 128 + constants.signals[signal as NodeJS.Signals];
 }

@@ -65,8 +65,8 @@ export function readAnswer(
       metadata?: RecordMetadata;
       message?: string;
     };
-    const [, driver] = RECORDS.exec(url) ?? [];
-    const revision = readRevision(driver as Driver, metadata);
+    const driver: Driver = /\/configmaps(\?|$)/.test(url) ? 'configmaps' : 'secrets';
+    const revision = readRevision(driver, metadata);
     return { message, made: revision && { uid: revision.uid, release: revision.release } };
   } catch {
     return {}; // of something on the way that is no API server

@@ -61,6 +61,7 @@ export async function startProxy({
   let hasLost = false;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method, url } = request as IncomingMessage & { readonly method: 'GET'; readonly url: string };
     const isWrite = changes(request);
     // What becomes of a write must be known, also when Helm is gone; of anything else nobody wants to know then.
     const gone = new AbortController();
@@ -73,8 +74,8 @@ export async function startProxy({
       body,
     } = await passage.request({
       origin: connection.server,
-      path: request.url ?? '/',
-      method: request.method as 'GET',
+      path: url,
+      method,
       headers: headersFor(request, headers),
       body: request,
       signal,
@@ -85,7 +86,7 @@ export async function startProxy({
     response.flushHeaders();
     if (!createsRecord(request)) return pipeline(body, response);
     const whole = await buffer(body);
-    note(statusCode, readAnswer(request.url ?? '', whole));
+    note(statusCode, readAnswer(url, whole));
     response.end(whole);
   }
 

@@ -52,8 +52,11 @@ t.test('it notes the records that are made, and who was first', async (t) => {
   t.equal((await helm.request('POST', SECRETS, record('api', 1, 'pending-install'))).code, 409);
   t.equal(proxy.hasLost(), true);
   await helm.create(SECRETS, { metadata: { name: 'other' } });
+  const configMap = record('web', 1, 'pending-install', { driver: 'configmaps' });
+  await helm.create('/api/v1/namespaces/prod/configmaps', configMap);
+  t.match(proxy.made[1], { release: { driver: 'configmaps', name: 'web' } });
   await helm.request('POST', `${SECRETS}?dryRun=All`, record('api', 2, 'pending-install'));
-  t.equal(proxy.made.length, 1, 'no other object, and no dry run');
+  t.equal(proxy.made.length, 2, 'no other object, and no dry run');
   t.match(await helm.list(SECRETS), [{}, {}]);
 });
 
