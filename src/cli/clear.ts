@@ -10,7 +10,7 @@ import { EXIT, type ExitCode, Failure } from './exit.ts';
 import { STALE_AFTER_SECONDS } from './flags.ts';
 import { clearRecord } from './record-clearing.ts';
 import { notCleared, refusalOf } from './refusals.ts';
-import { deleteReleaseLock } from './release-locks.ts';
+import { deleteReleaseLock, type ReleaseLock } from './release-locks.ts';
 import type { Sighting } from './sightings.ts';
 import { json, type Terminal } from './terminal.ts';
 import { look, unlessRefused } from './view.ts';
@@ -95,7 +95,7 @@ function tryOut(
 async function clearOne(cluster: Cluster, order: Order, sighting: Sighting): Promise<Done> {
   // Lockkeeper clears by marking as failed; whoever wants the record gone does it themselves.
   if (sighting.releaseLock && order.strategy === 'mark-failed') {
-    const done = await askLockkeeper(cluster, order, sighting);
+    const done = await askLockkeeper(cluster, order, sighting, sighting.releaseLock);
     if (done) return done;
   }
   const { namespace, name, force, strategy, reason } = order;
@@ -114,9 +114,13 @@ async function clearOne(cluster: Cluster, order: Order, sighting: Sighting): Pro
 }
 
 /** Undefined if nothing came of it: the ReleaseLock is gone, and its revision is pending still. */
-async function askLockkeeper(cluster: Cluster, order: Order, sighting: Sighting): Promise<Done | undefined> {
-  const { releaseLock, lock } = sighting;
-  if (releaseLock === undefined) return undefined;
+async function askLockkeeper(
+  cluster: Cluster,
+  order: Order,
+  sighting: Sighting,
+  releaseLock: ReleaseLock,
+): Promise<Done | undefined> {
+  const { lock } = sighting;
   try {
     await deleteReleaseLock(cluster.requests, releaseLock, order.force, order.signal);
   } catch (error) {

@@ -19,6 +19,8 @@ import { lockedAndWhatNow } from './words.ts';
 /** GitHub sends SIGTERM 7.5 s after SIGINT, and kills 2.5 s later; the lock is to be cleared by then. */
 const GRACE_SECONDS = 5;
 
+const OF_CLUSTER: ReadonlySet<string> = new Set(Object.values(CLUSTER_VARIABLES));
+
 type Deploy = Extract<HelmCommand, { kind: 'deploy' }>;
 
 interface Run {
@@ -147,9 +149,7 @@ async function runBehind(proxy: HelmProxy, { kubeConfig, namespace }: Cluster, r
   const { program, deploy, graceMs, signals, terminal } = run;
   const context = { name: kubeConfig.getCurrentContext(), namespace };
   const throwAway = await writeKubeconfig(proxy, context);
-  const others = Object.entries(terminal.env).filter(
-    ([name]) => !Object.values(CLUSTER_VARIABLES).includes(name),
-  );
+  const others = Object.entries(terminal.env).filter(([name]) => !OF_CLUSTER.has(name));
   const env = { ...Object.fromEntries(others), KUBECONFIG: throwAway.path };
   try {
     return await runChild(program, deploy.withoutCluster, { env, graceMs, signals, note: terminal.note });

@@ -7,12 +7,10 @@ import { EXIT, Failure } from './exit.ts';
 import { readReleaseLocks, releaseLocksPath } from './release-locks.ts';
 import { combine, type Sighting } from './sightings.ts';
 
-export interface Question {
-  /** All namespaces if it is left out. */
-  readonly namespace: string | undefined;
-  /** All releases if it is left out. */
-  readonly name?: string;
-}
+/** About one release, or about all of a namespace, or of all namespaces. */
+export type Question =
+  | { readonly namespace: string; readonly name: string }
+  | { readonly namespace: string | undefined; readonly name?: undefined };
 
 export interface Answer {
   readonly sightings: readonly Sighting[];
@@ -60,13 +58,14 @@ export async function look(
 async function readLocks(
   { client, reader }: Pick<Cluster, 'client' | 'reader'>,
   driver: Driver,
-  { namespace, name }: Question,
+  question: Question,
   signal: AbortSignal,
 ): Promise<readonly Lock[]> {
-  if (name !== undefined && namespace !== undefined) {
-    const found = await createRecordFinder(reader, [driver]).find({ namespace, name }, signal);
+  if (question.name !== undefined) {
+    const found = await createRecordFinder(reader, [driver]).find(question, signal);
     return found ? [found.lock] : [];
   }
+  const { namespace } = question;
   const where = namespace === undefined ? {} : { namespace };
   const { items } = await client.list(driver, { ...where, labelSelector: PENDING_SELECTOR }, signal);
   const pending = items.map((item) => readRevision(driver, item)).filter((found) => found !== undefined);

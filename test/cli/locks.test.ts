@@ -74,6 +74,7 @@ t.test('list, without Lockkeeper: what the records tell, and what they do not', 
     stdout: '',
     stderr: 'lockkeeper: no release is locked in namespace prod\n',
   });
+  t.match(await w.call(['list', '-A']), { stderr: 'lockkeeper: no release is locked\n' });
   await locked(w, 16);
   await w.admin.create(
     pathOf('configmaps'),
@@ -386,9 +387,21 @@ t.test('the rights that somebody lacks are named', async (t) => {
   t.equal((await watching.done).code, 0, 'woken by the ReleaseLock alone');
 });
 
+t.test('no rights, and no Lockkeeper', async (t) => {
+  const authorize = ({ user }: { user: { username: string } }) => user.username !== 'nobody';
+  const cluster = await startEmbeddedCluster({ without: ['releaselocks'], authorize });
+  t.teardown(() => cluster.stop());
+  const w = await cliWorld(t, '3.17.3', cluster);
+  const { code, stderr } = await w.call(['list'], { user: { username: 'nobody' } });
+  t.equal(code, 7);
+  t.match(stderr, /^lockkeeper: you may not see who deploys .*\n {2}GET .*secrets/);
+});
+
 t.test('a cluster that does not answer', async (t) => {
   const w = await bare(t);
+  w.writes.stop();
   await (w.cluster as EmbeddedCluster).faults.goAway();
+  t.match(await w.call(['run', '--', 'helm', 'rollback', 'api', '1']), { code: 6, stderr: /ECONNREFUSED/ });
   t.match(await w.call(['list']), { code: 6, stdout: '', stderr: /^lockkeeper: GET \/a.*ECONNREFUSED/ });
 });
 
@@ -398,4 +411,14 @@ t.test('serve is the service, with its own words and exit codes', async (t) => {
     code: 78,
     stderr: /^lockkeeper cannot start:\n {2}LOCKKEEPER_PORT is "none"/,
   });
+  const env = {
+    LOCKKEEPER_HOST: '127.0.0.1',
+    LOCKKEEPER_PORT: '0',
+    LOCKKEEPER_METRICS_PORT: '0',
+    LOCKKEEPER_DRAIN_SECONDS: '0',
+  };
+  const running = await w.start(['serve'], { env });
+  await running.says('"listening"');
+  running.kill('SIGTERM');
+  t.equal((await running.done).code, 0);
 });

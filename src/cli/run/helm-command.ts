@@ -34,7 +34,7 @@ const ALIASES: Readonly<Record<string, Verb>> = {
 type Verb = 'upgrade' | 'install' | 'rollback' | 'uninstall';
 
 /** The flags of Helm that choose a cluster, and the variables that do the same (pkg/cli/environment.go). */
-export const CLUSTER_VARIABLES: Readonly<Record<string, string>> = {
+export const CLUSTER_VARIABLES = {
   kubeconfig: 'KUBECONFIG',
   'kube-context': 'HELM_KUBECONTEXT',
   'kube-apiserver': 'HELM_KUBEAPISERVER',
@@ -42,7 +42,7 @@ export const CLUSTER_VARIABLES: Readonly<Record<string, string>> = {
   'kube-ca-file': 'HELM_KUBECAFILE',
   'kube-insecure-skip-tls-verify': 'HELM_KUBEINSECURE_SKIP_TLS_VERIFY',
   'kube-tls-server-name': 'HELM_KUBETLS_SERVER_NAME',
-};
+} as const;
 
 /** HELM_DRIVER, as Helm reads it (pkg/action/action.go). The others keep nothing in the cluster. */
 const DRIVERS: Readonly<Record<string, Driver>> = {
@@ -98,7 +98,8 @@ function releasesOf(verb: Verb, names: readonly string[]): readonly string[] {
 
 function choiceOf(words: readonly Word[], env: Environment): KubeconfigChoice {
   // An empty value is what Helm takes for none.
-  const given = (name: string) => flag(words, name)?.value || env[CLUSTER_VARIABLES[name] ?? ''] || undefined;
+  const given = (name: keyof typeof CLUSTER_VARIABLES) =>
+    flag(words, name)?.value || env[CLUSTER_VARIABLES[name]] || undefined;
   const server = given('kube-apiserver');
   const caFile = given('kube-ca-file');
   const tlsServerName = given('kube-tls-server-name');
