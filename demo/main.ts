@@ -1,16 +1,27 @@
 /** `npm run demo`: what Lockkeeper does, seen with real Helm in less than a minute. */
 import { parseArgs } from 'node:util';
+import { deadPod, waitWithKubectl } from './dead.ts';
 import { ClaimError, createNarrator } from './narrator.ts';
 import { CHART, NAMESPACE, type Stage, setStage } from './stage.ts';
 import { clearedByPipeline, oldHabits } from './stale.ts';
 import { firstInstall, heldRollback, race, sentAway, shadowed } from './story.ts';
 import type { Teller } from './teller.ts';
 
-const CHAPTERS = [firstInstall, heldRollback, sentAway, race, shadowed, clearedByPipeline, oldHabits];
+const CHAPTERS = [
+  firstInstall,
+  heldRollback,
+  sentAway,
+  race,
+  shadowed,
+  clearedByPipeline,
+  oldHabits,
+  waitWithKubectl,
+  deadPod,
+];
 
 const HELP = `npm run demo [-- --keep]
 
-Tells in seven chapters how Lockkeeper keeps two deploys of one release apart, with real Helm, and what
+Tells in nine chapters how Lockkeeper keeps two deploys of one release apart, with real Helm, and what
 becomes of a lock whose holder died.
 Each sentence with a tick was checked before it is printed; a claim that is not seen ends the demo with exit code 1.
 

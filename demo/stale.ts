@@ -1,4 +1,4 @@
-/** The last chapters: locks whose holders are dead. Each sentence with a tick was checked before it was printed. */
+/** Locks whose holders are silent for too long. Each sentence with a tick was checked before it was printed. */
 import type { RestAnswer } from './rest.ts';
 import { CHART } from './stage.ts';
 import {

@@ -115,7 +115,7 @@ export async function shadowed(teller: Teller): Promise<void> {
 }
 
 /** An upgrade whose hook's Job nobody completes until `finish` is called. */
-async function upgradeInFlight(teller: Teller, revision: number) {
+export async function upgradeInFlight(teller: Teller, revision: number) {
   const { narrator, stage } = teller;
   const job = hookOf(stage, 'api');
   const upgrade = type(teller, 'runner', `upgrade api ${SHOWN_CHART} --set hook.pre=true`);
