@@ -25,7 +25,7 @@ export async function waitWithKubectl(teller: Teller): Promise<void> {
   await finish();
   await claimSuccess(teller, upgrade, 'the upgrade ended');
   await claimSuccess(teller, wait, 'and the wait');
-  await succeed(teller, 'alice', `upgrade api ${SHOWN_CHART}`);
+  await succeed(teller, 'alice', `upgrade api ${SHOWN_CHART} --reset-values`);
   await claimHistory(teller, '12 superseded, 13 deployed');
 }
 

@@ -130,6 +130,7 @@ type Paint = (text: string) => string;
 
 /** Lines of at most `width` characters, broken between words. */
 function wrap(text: string, width: number): string[] {
+  if (text.length <= width) return [text]; // a table keeps its columns
   const lines = [''];
   for (const word of text.split(/\s+/)) {
     const last = lines.at(-1) ?? '';
