@@ -63,6 +63,9 @@ export interface Service {
   hurry(): void;
 }
 
+/** However fast locks come and go, whoever looks at all of them does so ten times a second at most. */
+const REST_MS = 100;
+
 const NOT_LISTED = 'the pending releases have not been listed yet';
 
 /**
@@ -137,6 +140,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     readNewest: readNewestOf,
     onChange: () => wake(),
     onError: (error) => log.warn({ reason: String(error) }, 'it could not be read which locks there are'),
+    restMs: REST_MS,
     clock,
     random,
   });
@@ -145,6 +149,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     reader: createPodReader(forPeople.requests),
     client: forPeople.client,
     onDeath: () => wake(),
+    restMs: REST_MS,
     clock,
     date,
     random,
@@ -155,6 +160,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     judge: judgeNow,
     autoClear: config.autoClear,
     clearer: forPeople.clearer,
+    restMs: REST_MS,
     clock,
     random,
     log,
@@ -212,6 +218,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     judge: judgeNow,
     waiting: locks.waiting,
     staleAfterSeconds,
+    restMs: REST_MS,
     clock,
     date,
     random,

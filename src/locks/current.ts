@@ -31,12 +31,11 @@ export interface CurrentLocksOptions {
   /** The locks may have changed. */
   readonly onChange: () => void;
   readonly onError: (error: unknown) => void;
+  /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
+  readonly restMs?: number;
   readonly clock: Clock;
   readonly random: () => number;
 }
-
-/** However fast locks come and go, they are looked at ten times a second at most: each look is at all of them. */
-export const REST_MS = 100;
 
 /** What was deleted above a pending revision, nobody tells. */
 const RECHECK_MS = 300_000;
@@ -51,7 +50,7 @@ interface Opinion {
 }
 
 export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
-  const { drivers, registry, holders, readNewest, onChange, onError, clock, random } = options;
+  const { drivers, registry, holders, readNewest, onChange, clock } = options;
   const opinions = new Map<string, Opinion>(); // by the uid of the record
 
   /** What was seen to be created as the newest is so; of the others, what was read counts until it is read again. */
@@ -74,8 +73,7 @@ export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
   }
 
   async function verify(signal: AbortSignal): Promise<number> {
-    // Before, each list would be a reason to read all again.
-    const due = registry.isComplete(drivers) ? candidates().filter(isDue) : [];
+    const due = candidates().filter(isDue);
     if (due.length === 0) return RECHECK_MS;
     const lists = registry.lists();
     const newest = await readNewest(
@@ -88,7 +86,7 @@ export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
     return RECHECK_MS;
   }
 
-  const reconciler = startReconciler({ reconcile: verify, onError, restMs: REST_MS, clock, random });
+  const reconciler = startReconciler({ ...options, reconcile: verify });
   return {
     locks: () =>
       candidates()

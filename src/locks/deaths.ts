@@ -12,7 +12,6 @@ import type { Death, Pod } from '../gate/lock.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import type { PodReader } from '../kubernetes/pods.ts';
 import { startReconciler } from '../reconciler.ts';
-import { REST_MS } from './current.ts';
 
 export interface Deaths {
   /** The proof that this pod has ended; undefined as long as it may be running. */
@@ -29,6 +28,8 @@ export interface DeathsOptions {
   readonly client: Pick<KubernetesClient, 'list'>;
   /** Another death was proven. */
   readonly onDeath: () => void;
+  /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
+  readonly restMs?: number;
   readonly clock: Pick<Clock, 'after' | 'now'>;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
@@ -38,6 +39,9 @@ export interface DeathsOptions {
 
 /** How often the pods of a namespace are looked at. */
 const LOOK_MS = 3_000;
+
+/** Between two namespaces: many of them wait longer for their turn, and the API server is asked no more often. */
+const PAUSE_MS = 100;
 
 /** After a look that failed. */
 const FAILED_MS = 5_000;
@@ -71,7 +75,7 @@ export function createDeaths(options: DeathsOptions): Deaths {
     if (at > clock.now()) return at - clock.now();
     const isRead = await look(namespace, holders.get(namespace) ?? [], signal);
     due.set(namespace, clock.now() + (isRead ? LOOK_MS : FAILED_MS));
-    return 0; // after the rest: many namespaces wait longer for their turn, and the API server is asked no more often
+    return PAUSE_MS;
   }
 
   /** Most deploys end before they are looked at once. */
@@ -124,8 +128,8 @@ export function createDeaths(options: DeathsOptions): Deaths {
 
   const reconciler = startReconciler({
     reconcile,
-    restMs: REST_MS,
     onError: (error) => log.error({ err: error }, 'the holders of locks cannot be looked at'),
+    restMs: options.restMs ?? 0,
     clock,
     random,
   });

@@ -10,7 +10,7 @@ import type { Judgement, Lock } from '../gate/lock.ts';
 import { DRIVERS, isPending, type Release, type Revision } from '../helm/release.ts';
 import type { ReleaseLock, ReleaseLockStore } from '../kubernetes/release-locks.ts';
 import { startReconciler } from '../reconciler.ts';
-import { type CurrentLocks, REST_MS } from './current.ts';
+import type { CurrentLocks } from './current.ts';
 import { canBeEntered, inOrder, type LockFacts, type Task, taskFor, tellsOf } from './entry.ts';
 import type { Holders } from './holders.ts';
 import { entryKey, type RecordedLocks } from './recorded.ts';
@@ -34,6 +34,8 @@ export interface LedgerOptions {
   /** How many wait for a lock at this replica. */
   readonly waiting: (lock: Lock) => number;
   readonly staleAfterSeconds: number;
+  /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
+  readonly restMs?: number;
   readonly clock: Clock;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
@@ -210,13 +212,13 @@ export function keepLedger(options: LedgerOptions): Ledger {
 
   const reconciler = startReconciler({
     reconcile,
-    restMs: REST_MS,
     onError(error) {
       const { name, status = name } = error as Error & { status?: number };
       if (String(status) !== problem)
         log.warn({ reason: String(error) }, 'ReleaseLocks cannot be kept current');
       problem = String(status);
     },
+    restMs: options.restMs ?? 0,
     clock,
     random,
   });

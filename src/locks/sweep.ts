@@ -9,7 +9,6 @@ import { type AutoClear, maySweep } from '../gate/decision.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { describeLock } from '../gate/log-fields.ts';
 import { startReconciler } from '../reconciler.ts';
-import { REST_MS } from './current.ts';
 
 export interface Sweep {
   /** Locks have changed, or what is known of their holders. */
@@ -23,6 +22,8 @@ export interface SweepOptions {
   readonly judge: (lock: Lock) => Judgement;
   readonly autoClear: AutoClear;
   readonly clearer: Clearer;
+  /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
+  readonly restMs?: number;
   readonly clock: Pick<Clock, 'after' | 'now'>;
   /** A number from 0 up to 1, for the jitter. */
   readonly random: () => number;
@@ -135,8 +136,8 @@ export function startSweep(options: SweepOptions): Sweep {
 
   const reconciler = startReconciler({
     reconcile,
-    restMs: REST_MS,
     onError: (error) => log.error({ err: error }, 'stale locks cannot be swept'),
+    restMs: options.restMs ?? 0,
     clock,
     random,
   });

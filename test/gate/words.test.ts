@@ -153,8 +153,8 @@ t.test('whoever deletes the record of a live lock reads what would happen, and t
     guarded({ lock: live, judgement: judge(live, 900, NOW) }, NOW),
     'release prod/app.v2: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
       'ci/runner-7f9c) is being deployed. Without its record another deploy could run beside it, so the record ' +
-      'was kept. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. It counts as stale ' +
-      'in 14m18s, if nothing is written until then. If you know that its holder is dead, end it now with: ' +
+      'was kept. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. It counts as live: created ' +
+      '42s ago, stale in 14m18s unless it is written again. If you know that its holder is dead, end it now with: ' +
       'kubectl annotate configmap sh.helm.release.v1.app.v2.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
       'kubectl delete configmap sh.helm.release.v1.app.v2.v6 -n prod',
   );

@@ -50,13 +50,13 @@ t.test('given the cluster cannot be read, then locks are left out, and the rest 
   });
   t.teardown(() => plain.close());
   const scrape = async () => (await plain.inject('/metrics')).body;
-  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 2);
+  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 3);
   isUp = false;
   const text = await scrape();
   t.strictSame(samples(text, 'lockkeeper_locks'), [], 'an old number would be a wrong one');
   t.strictSame(samples(text, 'lockkeeper_held_requests'), ['lockkeeper_held_requests 0']);
   isUp = true;
-  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 2);
+  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 3);
 });
 
 t.test('cleared locks are counted, by how and by what asked for it', async (t) => {

@@ -1,11 +1,10 @@
 /** The locks as last known: what the watch saw to be created is sure, and what a list found is read once. */
-import { setImmediate } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { Driver, Release, Revision } from '../../src/helm/release.ts';
-import { createCurrentLocks, REST_MS } from '../../src/locks/current.ts';
+import { createCurrentLocks } from '../../src/locks/current.ts';
 import { createRegistry } from '../../src/locks/registry.ts';
-import { fakeClock } from '../support/fake-clock.ts';
 import { revision } from '../support/revisions.ts';
+import { sleeper } from '../support/sleeper.ts';
 
 function pending(number: number, name = 'api'): Revision {
   const release: Release = { driver: 'secrets', namespace: 'prod', name };
@@ -13,12 +12,13 @@ function pending(number: number, name = 'api'): Revision {
 }
 
 async function start(t: Test, drivers: readonly Driver[] = ['secrets']) {
-  const clock = fakeClock();
+  const { clock, asleep } = sleeper();
   const asked: string[] = [];
   const errors: unknown[] = [];
   const stored = { newest: [] as readonly Revision[], error: undefined as Error | undefined };
   let changes = 0;
   const registry = createRegistry({ onAppeared: () => {}, onChange: () => current.wake() });
+  const sleeping = asleep();
   const current = createCurrentLocks({
     drivers,
     registry,
@@ -36,7 +36,7 @@ async function start(t: Test, drivers: readonly Driver[] = ['secrets']) {
     random: () => 1,
   });
   t.teardown(() => current.stop());
-  await setImmediate();
+  await sleeping;
   return {
     clock,
     registry,
@@ -48,11 +48,9 @@ async function start(t: Test, drivers: readonly Driver[] = ['secrets']) {
     locks: () => current.locks().map(({ revision: { release, number } }) => `${release.name}:${number}`),
     /** Does it, and resolves when all has been looked at. */
     async settled(act: () => void): Promise<void> {
+      const sleeping = asleep();
       act();
-      for (let turn = 0; turn < 4; turn += 1) {
-        clock.advance(REST_MS);
-        await setImmediate();
-      }
+      await sleeping;
     },
   };
 }
