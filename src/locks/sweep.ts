@@ -121,6 +121,11 @@ export function startSweep(options: SweepOptions): Sweep {
 
   /** If somebody else was first, the watch tells what has become of it. */
   function note(lock: Lock, outcome: ClearOutcome): void {
+    // API servers date their answers in whole seconds: by the next answer it may be up to a second earlier again.
+    if (outcome.kind === 'live') {
+      const againMs = Math.max(1, outcome.judgement.staleInSeconds) * 1000;
+      due.set(lock.revision.uid, clock.now() + Math.min(againMs, AGAIN_MS));
+    }
     if (outcome.kind !== 'unreadable') return;
     hopeless.set(lock.revision.uid, lock.revision.resourceVersion);
     warn(lock, outcome.words);

@@ -116,6 +116,27 @@ t.test(
   },
 );
 
+t.test(
+  'what was a moment too early for the clearer is tried again when it is due, not ten seconds later',
+  async (t) => {
+    const { dead, pass, clears, locks } = world(t);
+    const { answer } = clears;
+    const live = (staleInSeconds: number) => async (): Promise<ClearOutcome> => {
+      const [lock] = [...locks.values()] as [Lock];
+      return { kind: 'live', lock, judgement: { verdict: 'live', reason: 'written', staleInSeconds } };
+    };
+    dead('api', 11);
+    clears.answer = live(1);
+    t.strictSame(await pass(700), ['api']);
+    t.strictSame(await pass(800), []);
+    clears.answer = live(900);
+    t.strictSame(await pass(300), ['api']);
+    t.strictSame(await pass(9_700), [], 'alive for longer, as another API server sees it');
+    clears.answer = answer;
+    t.strictSame(await pass(400), ['api']);
+  },
+);
+
 t.test('LOCKKEEPER_AUTO_CLEAR says which ones', async (t) => {
   for (const [autoClear, expected] of [
     ['off', []],
