@@ -99,6 +99,30 @@ function removeRecord({ admin }: World, release: string, revision: number, drive
   return admin.request<{ message?: string }>('DELETE', path);
 }
 
+/** Whoever deploys from pods, which are made for it: one release for each, which bears its name. */
+async function deployFromPods({ cluster, admin }: World, pods: readonly string[], driver: Driver) {
+  await admin.create('/apis/rbac.authorization.k8s.io/v1/namespaces/prod/rolebindings', {
+    metadata: { name: 'runners' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+    subjects: [{ kind: 'ServiceAccount', namespace: 'ci', name: 'runner' }],
+  });
+  for (const pod of pods) {
+    const extra = { 'authentication.kubernetes.io/pod-name': [pod] };
+    const client = await cluster.client({ username: 'system:serviceaccount:ci:runner', extra });
+    await until(
+      () => client.request('POST', `/api/v1/namespaces/prod/${driver}`, pending(pod, 1, driver)),
+      ({ code }) => code === 201,
+    );
+  }
+}
+
+/** So many that they are looked at by a list. */
+const MANY = ['one', 'two', 'three', 'four'];
+
+function removePod({ admin }: World, name: string) {
+  return admin.remove(`/api/v1/namespaces/ci/pods/${name}?gracePeriodSeconds=0`);
+}
+
 const LOCKS = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
 
 /** Once it is there, and judged. */
@@ -152,6 +176,10 @@ async function everything(t: Test, w: World, driver: Driver): Promise<void> {
     () => w.admin.list(LOCKS),
     (entries) => entries.length === 0,
   );
+  await deployFromPods(w, MANY, driver);
+  const proven = w.logs.nextLine('the holder of a lock is dead');
+  await removePod(w, 'one');
+  t.match(await proven, { pod: 'ci/one', how: 'is gone' });
 }
 
 const OUR_BINDING = 'RBAC: allowed by ClusterRoleBinding "lockkeeper"';
@@ -279,6 +307,17 @@ function lossesIn(driver: Driver): Readonly<Record<RightName, Loss>> {
   };
 }
 
+/** A holder that is dead counts as alive, until it has been silent for long enough. */
+function neverProven(verb: string, pods: readonly string[]): Loss {
+  return async (t, w) => {
+    await deployFromPods(w, pods, 'secrets');
+    await removePod(w, 'one');
+    const unsaid = await w.logs.line('it cannot be told whether the holders of locks are alive');
+    t.match(unsaid, { namespace: 'ci', reason: new RegExp(`cannot ${verb} resource "pods"`) });
+    t.match(await w.bob.get('/one'), { body: { verdict: 'live' } });
+  };
+}
+
 /** It serves without them. */
 function withoutEntries(verb: string): Loss {
   return async (t, w) => {
@@ -302,6 +341,8 @@ async function unwritten(t: Test, { logs }: World, verb: string, resource = 'rel
 const LOSSES: Readonly<Record<RightName, Loss>> = {
   ...lossesIn('secrets'),
   ...lossesIn('configmaps'),
+  'get pods': neverProven('get', ['one']),
+  'list pods': neverProven('list', MANY),
   'create events': async (t, w) => {
     t.match(await w.bob.remove('/api?force=true'), { status: 200 }, 'it is cleared all the same');
     const unsaid = await w.logs.line('no Event could be recorded');
