@@ -7,6 +7,8 @@ import type { Config } from './config.ts';
 import { createGuard } from './gate/guard.ts';
 import { createGate } from './gate/hold.ts';
 import type { Lock } from './gate/lock.ts';
+import { createIsOurs } from './gate/ourselves.ts';
+import { createReleaseLockGuard } from './gate/release-lock-guard.ts';
 import { judge } from './gate/verdict.ts';
 import type { Release } from './helm/release.ts';
 import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
@@ -17,7 +19,7 @@ import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
 import { createPodReader } from './kubernetes/pods.ts';
 import { createRecordStore } from './kubernetes/records.ts';
-import { createReleaseLockStore } from './kubernetes/release-locks.ts';
+import { createAnnotationsReader, createReleaseLockStore } from './kubernetes/release-locks.ts';
 import { createRequests, type RequestPool } from './kubernetes/requests.ts';
 import { createReviews } from './kubernetes/reviews.ts';
 import { startListWatch } from './kubernetes/watch.ts';
@@ -188,11 +190,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     log,
     onLeave: metrics.held,
   });
+  const isOurs = createIsOurs({ whoAmI: forDeploys.reviews.whoAmI, log });
   const guard = createGuard({
     drivers,
     reader: forDeploys.reader,
     holders,
-    whoAmI: forDeploys.reviews.whoAmI,
+    isOurs,
     staleAfterSeconds,
     date,
     log,
@@ -208,6 +211,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 
   const releaseLocks = createReleaseLockStore(forPeople.requests);
+  const releaseLockGuard = createReleaseLockGuard({
+    find: forPeople.finder.find,
+    clearer: forPeople.clearer,
+    judge: judgeNow,
+    may: forPeople.reviews.may,
+    annotationsOf: createAnnotationsReader(releaseLocks),
+    isOurs,
+    date,
+    log,
+  });
   const ledger = keepLedger({
     replica,
     current,
@@ -248,6 +261,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const app = buildApp({
     gate,
     guard,
+    releaseLockGuard,
     rest: { locks, reviews: forPeople.reviews, clock },
     readiness,
     metrics,

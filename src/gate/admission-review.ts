@@ -6,7 +6,7 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TLocalizedValidationError } from 'typebox/error';
 import type { Driver } from '../helm/release.ts';
-import type { Client } from './lock.ts';
+import type { Client, User } from './lock.ts';
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
@@ -21,7 +21,7 @@ const EnvelopeSchema = Type.Object({
   }),
 });
 
-const RecordSchema = Type.Object({
+const ObjectSchema = Type.Object({
   type: Nullable(Type.String()),
   metadata: Nullable(
     Type.Object({
@@ -32,26 +32,29 @@ const RecordSchema = Type.Object({
     }),
   ),
   data: Type.Optional(Type.Unknown()),
+  spec: Type.Optional(Type.Unknown()),
 });
 
-/** What is read of a review of a Secret or a ConfigMap; Go writes null for what is empty. */
-const RecordRequestSchema = Type.Object({
+/** What is read of a review of a Secret, a ConfigMap or a ReleaseLock; Go writes null for what is empty. */
+const RequestSchema = Type.Object({
   namespace: Nullable(Type.String()),
   name: Nullable(Type.String()),
   dryRun: Nullable(Type.Boolean()),
   userInfo: Type.Object({
     username: Nullable(Type.String()),
+    uid: Nullable(Type.String()),
+    groups: Nullable(Type.Array(Type.String())),
     extra: Nullable(Type.Record(Type.String(), Type.Union([Type.Array(Type.String()), Type.Null()]))),
   }),
-  object: Nullable(RecordSchema),
-  oldObject: Nullable(RecordSchema),
+  object: Nullable(ObjectSchema),
+  oldObject: Nullable(ObjectSchema),
 });
 
 const envelope = Compile(EnvelopeSchema);
-const recordRequest = Compile(RecordRequestSchema);
+const requestOfOurs = Compile(RequestSchema);
 
-type Envelope = Static<typeof EnvelopeSchema>;
-type RecordRequest = Static<typeof RecordRequestSchema>;
+type Resource = Static<typeof EnvelopeSchema>['request']['resource'];
+type Request = Static<typeof RequestSchema>;
 
 /** What the gate may know of a request. The payload is behind a function, so that no log line can show it. */
 export interface Review {
@@ -70,6 +73,22 @@ export interface Review {
   readonly client: Client;
   /** `data.release`: Helm's encoded record, or the empty string. */
   readonly payload: () => string;
+  /** What is to be done to a ReleaseLock; left out when the object is none. */
+  readonly releaseLock?: ReleaseLockWrite;
+}
+
+export interface ReleaseLockWrite {
+  /** Who does it, for questions about what else they may do. */
+  readonly user: User;
+  /** As it is stored, and as it shall be; undefined where there is nothing. */
+  readonly before: ReleaseLockContent | undefined;
+  readonly after: ReleaseLockContent | undefined;
+}
+
+export interface ReleaseLockContent {
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Whatever somebody wrote. */
+  readonly spec: unknown;
 }
 
 /** A body is a review, or is not; a problem with a uid can still be answered as a review. */
@@ -81,13 +100,16 @@ export type ParsedBody =
 export function parseAdmissionReview(body: unknown): ParsedBody {
   if (!envelope.Check(body)) return { uid: uidOf(body), problem: problemIn('', envelope.Errors(body)) };
   const { request } = body;
-  const driver = driverOf(request.resource);
-  if (driver === undefined) {
-    return { uid: request.uid, review: toReview(request.operation, undefined, { userInfo: {} }) };
+  const { uid, operation, resource } = request;
+  const driver = driverOf(resource);
+  if (driver === undefined && !isReleaseLock(resource)) {
+    return { uid, review: toReview(operation, undefined, { userInfo: {} }) };
   }
-  return recordRequest.Check(request)
-    ? { uid: request.uid, review: toReview(request.operation, driver, request) }
-    : { uid: request.uid, problem: problemIn('request.', recordRequest.Errors(request)) };
+  if (!requestOfOurs.Check(request)) {
+    return { uid, problem: problemIn('request.', requestOfOurs.Errors(request)) };
+  }
+  const review = toReview(operation, driver, request);
+  return { uid, review: driver === undefined ? { ...review, releaseLock: toWrite(request) } : review };
 }
 
 function problemIn(prefix: string, errors: readonly TLocalizedValidationError[]): string {
@@ -101,11 +123,15 @@ function problemIn(prefix: string, errors: readonly TLocalizedValidationError[])
   return `not an AdmissionReview of admission.k8s.io/v1: ${path || 'the body'} ${must}`;
 }
 
-function driverOf({ group, resource }: Envelope['request']['resource']): Driver | undefined {
+function driverOf({ group, resource }: Resource): Driver | undefined {
   return group === '' && (resource === 'secrets' || resource === 'configmaps') ? resource : undefined;
 }
 
-function toReview(operation: string, driver: Driver | undefined, request: RecordRequest): Review {
+function isReleaseLock({ group, resource }: Resource): boolean {
+  return group === 'lockkeeper.dev' && resource === 'releaselocks';
+}
+
+function toReview(operation: string, driver: Driver | undefined, request: Request): Review {
   // A deletion shows what is to be deleted.
   const object = (operation === 'DELETE' ? request.oldObject : request.object) ?? {};
   return {
@@ -124,11 +150,28 @@ function toReview(operation: string, driver: Driver | undefined, request: Record
   };
 }
 
+function toWrite({ userInfo, object, oldObject }: Request): ReleaseLockWrite {
+  return { user: toUser(userInfo), before: toContent(oldObject), after: toContent(object) };
+}
+
+function toContent(object: Request['object']): ReleaseLockContent | undefined {
+  return object ? { annotations: object.metadata?.annotations ?? {}, spec: object.spec } : undefined;
+}
+
+function toUser({ username, uid, groups, extra }: Request['userInfo']): User {
+  return {
+    username: username ?? '',
+    ...(uid && { uid }),
+    groups: groups ?? [],
+    extra: Object.fromEntries(Object.entries(extra ?? {}).map(([key, values]) => [key, values ?? []])),
+  };
+}
+
 /** The keys under which the API server says which pod a token is bound to (Kubernetes 1.22 and later). */
 const POD_NAME = 'authentication.kubernetes.io/pod-name';
 const POD_UID = 'authentication.kubernetes.io/pod-uid';
 
-function toClient({ username, extra }: RecordRequest['userInfo']): Client {
+function toClient({ username, extra }: Request['userInfo']): Client {
   const user = username || 'an unnamed user';
   const [name] = extra?.[POD_NAME] ?? [];
   const [uid] = extra?.[POD_UID] ?? [];
@@ -149,18 +192,19 @@ function uidOf(body: unknown): string | undefined {
   return typeof uid === 'string' && uid !== '' ? uid : undefined;
 }
 
-/** What the gate answers. 400, 409 and 429 are shown to the client as the HTTP status of its own request. */
+/** What the gate answers. 400, 403, 409 and 429 are shown to the client as the HTTP status of its own request. */
 export type Verdict =
   | { readonly allowed: true; readonly warnings: readonly string[] }
   | { readonly allowed: false; readonly denial: Denial };
 
 export type Denial =
   | { readonly code: 400; readonly message: string }
+  | { readonly code: 403; readonly message: string }
   | { readonly code: 409; readonly message: string }
   | { readonly code: 429; readonly message: string; readonly retryAfterSeconds: number };
 
 /** The `reason` that Kubernetes' own clients expect beside each code (apimachinery's StatusReason). */
-const REASONS = { 400: 'BadRequest', 409: 'Conflict', 429: 'TooManyRequests' } as const;
+const REASONS = { 400: 'BadRequest', 403: 'Forbidden', 409: 'Conflict', 429: 'TooManyRequests' } as const;
 
 /** The answer to the review with this uid, as the API server wants it. */
 export function toAdmissionReview(uid: string, verdict: Verdict): object {

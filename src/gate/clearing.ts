@@ -10,8 +10,8 @@ import type { Judgement, Lock } from './lock.ts';
 export const STRATEGIES = ['mark-failed', 'delete'] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
-/** What asked for it: a person or pipeline over REST, a deploy that came to the gate, or nobody. */
-export type Trigger = 'rest' | 'deploy' | 'sweep';
+/** What asked for it: a person or pipeline over REST, by kubectl, a deploy that came to the gate, or nobody. */
+export type Trigger = 'rest' | 'kubectl' | 'deploy' | 'sweep';
 
 /** The release whose lock is meant; in any driver, if it is not said in which. */
 export interface Target {

@@ -84,7 +84,7 @@ export interface Deletion {
  * Kubernetes itself, when it deletes a namespace or what nobody owns any more: the controllers under their own
  * names, or all of them under that of their manager (`--use-service-account-credentials=false`).
  */
-const KUBERNETES = [
+export const KUBERNETES: readonly string[] = [
   'system:serviceaccount:kube-system:namespace-controller',
   'system:serviceaccount:kube-system:generic-garbage-collector',
   'system:kube-controller-manager',
@@ -100,9 +100,13 @@ export function screenDeletion(review: Review, gated: readonly Driver[]): Deleti
   const record = identify(review);
   if (typeof record === 'string') return undefined;
   const release = { driver, namespace: review.namespace, name: record.release };
-  // As people mark things: `=true`, or with nothing at all; and as they take it back.
-  const marked = ALLOW_DELETE in annotations && annotations[ALLOW_DELETE] !== 'false';
+  const marked = isMarked(annotations, ALLOW_DELETE);
   return { release, revision: record.revision, uid: review.objectUid, client, marked };
+}
+
+/** As people mark things: `=true`, or with nothing at all; and as they take it back. */
+export function isMarked(annotations: Review['annotations'], mark: string): boolean {
+  return mark in annotations && annotations[mark] !== 'false';
 }
 
 /** A Secret says so by its type; a ConfigMap has none, so its name and its owner must both say so. */

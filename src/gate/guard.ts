@@ -9,6 +9,7 @@ import type { Review, Verdict } from './admission-review.ts';
 import { type Deletion, screenDeletion } from './decision.ts';
 import type { Call } from './hold.ts';
 import { describeLock } from './log-fields.ts';
+import type { IsOurs } from './ourselves.ts';
 import type { KnownHolders, Reader } from './ports.ts';
 import { judge } from './verdict.ts';
 import { guarded, type JudgedLock, who } from './words.ts';
@@ -25,8 +26,8 @@ export interface GuardOptions {
   readonly drivers: readonly Driver[];
   readonly reader: Pick<Reader, 'all' | 'at'>;
   readonly holders: Pick<KnownHolders, 'lockOf'>;
-  /** The name that Lockkeeper itself goes by in the cluster: what it clears, it may delete. */
-  readonly whoAmI: (signal: AbortSignal) => Promise<string>;
+  /** What it clears, it may delete. */
+  readonly isOurs: IsOurs;
   readonly staleAfterSeconds: number;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
@@ -42,7 +43,7 @@ const UNSAID_MS = 5_000;
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
 export function createGuard(options: GuardOptions): Guard {
-  const { drivers, reader, holders, whoAmI, staleAfterSeconds, date, log } = options;
+  const { drivers, reader, holders, isOurs, staleAfterSeconds, date, log } = options;
 
   /** The lock that a deletion would end; undefined if it would end none. */
   async function lockOf(deletion: Deletion, signal: AbortSignal): Promise<JudgedLock | undefined> {
@@ -73,15 +74,6 @@ export function createGuard(options: GuardOptions): Guard {
     );
   }
 
-  async function isOurs({ client }: Deletion, signal: AbortSignal): Promise<boolean> {
-    try {
-      return client.user === (await whoAmI(signal));
-    } catch (error) {
-      log.warn({ reason: String(error) }, 'the API server does not say who lockkeeper is');
-      return false;
-    }
-  }
-
   return {
     async review(review, call) {
       const deletion = screenDeletion(review, drivers);
@@ -93,7 +85,7 @@ export function createGuard(options: GuardOptions): Guard {
       const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
       const signal = AbortSignal.any([call.signal, timeout]);
       const judged = await lockOf(deletion, signal);
-      if (judged === undefined || (await isOurs(deletion, signal))) return ALLOWED;
+      if (judged === undefined || (await isOurs(deletion.client, signal))) return ALLOWED;
 
       const fields = { ...describeDeletion(deletion), ...describeLock(judged.lock) };
       if (judged.judgement.verdict !== 'live') {

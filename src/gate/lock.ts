@@ -7,6 +7,14 @@ export interface Client {
   readonly pod: Pod | undefined;
 }
 
+/** A user as the API server names it; handed back to it as it came. */
+export interface User {
+  readonly username: string;
+  readonly uid?: string;
+  readonly groups: readonly string[];
+  readonly extra: Readonly<Record<string, readonly string[]>>;
+}
+
 export interface Pod {
   readonly namespace: string;
   readonly name: string;

@@ -92,7 +92,7 @@ export const ALLOW_DELETE = 'lockkeeper.dev/allow-delete';
 /** On the ReleaseLock of a live lock, it says that the lock may be cleared all the same, by whoever has the right. */
 export const FORCE = 'lockkeeper.dev/force';
 
-function lockedBy(lock: Lock, now: number): string {
+export function lockedBy(lock: Lock, now: number): string {
   return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
 }
 

@@ -1,8 +1,14 @@
-/** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate, and of deletions by the guard. */
+/** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate, and by the guards. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { parseAdmissionReview, toAdmissionReview, type Verdict } from '../gate/admission-review.ts';
+import {
+  parseAdmissionReview,
+  type Review,
+  toAdmissionReview,
+  type Verdict,
+} from '../gate/admission-review.ts';
 import type { Guard } from '../gate/guard.ts';
 import type { Gate } from '../gate/hold.ts';
+import type { ReleaseLockGuard } from '../gate/release-lock-guard.ts';
 import { hangUpSignal } from './hang-up.ts';
 import type { Decision, Metrics } from './metrics.ts';
 import { sendProblem } from './problem.ts';
@@ -16,10 +22,18 @@ const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
 export interface AdmissionOptions {
   readonly gate: Pick<Gate, 'review'>;
   readonly guard: Guard;
+  readonly releaseLockGuard: ReleaseLockGuard;
   readonly metrics: Pick<Metrics, 'admission'>;
 }
 
-export function useAdmission(app: FastifyInstance, { gate, guard, metrics }: AdmissionOptions): void {
+export function useAdmission(app: FastifyInstance, options: AdmissionOptions): void {
+  const { gate, guard, releaseLockGuard, metrics } = options;
+
+  function judgeOf({ releaseLock, operation }: Review): Pick<Gate, 'review'> {
+    if (releaseLock !== undefined) return releaseLockGuard;
+    return operation === 'DELETE' ? guard : gate;
+  }
+
   app.post<{ Querystring: { timeout?: unknown } }>(
     '/admission',
     { bodyLimit: BODY_LIMIT_BYTES },
@@ -36,8 +50,7 @@ export function useAdmission(app: FastifyInstance, { gate, guard, metrics }: Adm
         metrics.admission(body.review.operation, decision, reply.elapsedTime / 1000);
       try {
         const timeoutMs = parseDuration(request.query.timeout);
-        const judge = body.review.operation === 'DELETE' ? guard : gate;
-        const verdict = await judge.review(body.review, { signal, timeoutMs });
+        const verdict = await judgeOf(body.review).review(body.review, { signal, timeoutMs });
         count(decisionOf(verdict));
         return toAdmissionReview(body.uid, verdict);
       } catch (error) {

@@ -1,20 +1,16 @@
 /** The HTTP side, built from what it is given; it listens nowhere by itself. */
 import type { Server as HttpsServer } from 'node:https';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import type { Guard } from '../gate/guard.ts';
-import type { Gate } from '../gate/hold.ts';
-import { useAdmission } from './admission.ts';
+import { type AdmissionOptions, useAdmission } from './admission.ts';
 import { trackConnections } from './connections.ts';
 import { type Readiness, useHealth } from './health.ts';
 import { type Metrics, useMetrics } from './metrics.ts';
 import { refuseUnreadablePath, useProblems } from './problem.ts';
 import { type RestOptions, rest } from './rest.ts';
 
-export interface AppOptions {
+export interface AppOptions extends AdmissionOptions {
   /** Without one, no handshake succeeds until {@link serveWith} is called. */
   readonly tls?: PemPair;
-  readonly gate: Pick<Gate, 'review'>;
-  readonly guard: Guard;
   readonly rest: RestOptions;
   /**
    * Called when closing begins: whoever waits is to be answered now. Until it resolves, everything goes on as before,
@@ -48,7 +44,7 @@ const CLOSE_MS = 5_000;
  * that stay idle until `onClose` has resolved are ended then, when hardly anybody is sent here any more.
  */
 export function buildApp(options: AppOptions): FastifyInstance {
-  const { tls, gate, guard, readiness, metrics, log, onClose } = options;
+  const { tls, readiness, log, onClose } = options;
   const app: FastifyInstance = fastify({
     ...common(log),
     https: tls ? secureContext(tls) : {},
@@ -71,7 +67,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
   });
   useProblems(app);
   useHealth(app, readiness);
-  useAdmission(app, { gate, guard, metrics });
+  useAdmission(app, options);
   app.register(rest(options.rest));
   return app;
 }

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
+import { forbidden, RESOURCE, type Right } from '../gate/rights.ts';
 import { Problem } from './problem.ts';
 
 /** A user as the API server names it. */
@@ -13,17 +14,6 @@ export interface Identity {
   readonly uid?: string;
   readonly groups?: readonly string[];
   readonly extra?: Readonly<Record<string, readonly string[]>>;
-}
-
-/** What a request is about, in RBAC's terms. */
-export interface Right {
-  readonly verb: 'get' | 'list' | 'watch' | 'delete';
-  /** `force`, for clearing a live lock. */
-  readonly subresource?: 'force';
-  /** All namespaces if it is left out. */
-  readonly namespace?: string;
-  /** The release. */
-  readonly name?: string;
 }
 
 export interface AccessReviews {
@@ -51,8 +41,6 @@ export interface AuthenticationOptions {
   /** Milliseconds, never going back. */
   readonly now: () => number;
 }
-
-const RESOURCE = { group: 'lockkeeper.dev', resource: 'releaselocks' } as const;
 
 /** How long the API server's word counts: somebody who is locked out may look on for so long, but clear nothing. */
 const TRUST_MS = 10_000;
@@ -117,7 +105,7 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
         right.verb === 'delete'
           ? await reviews.may(identity, attributes, signal)
           : await permissions.fetch(JSON.stringify([identity, right]), { context: question });
-      if (!permitted) throw new Problem(403, forbidden(identity, right));
+      if (!permitted) throw new Problem(403, forbidden(identity.username, right));
     },
   };
 }
@@ -157,13 +145,4 @@ function unauthorized(why: string): Problem {
     {},
     { 'www-authenticate': 'Bearer realm="lockkeeper"' },
   );
-}
-
-function forbidden({ username }: Identity, { verb, subresource, namespace }: Right): string {
-  const resource = [RESOURCE.resource, subresource].filter(Boolean).join('/');
-  const rule = { apiGroups: [RESOURCE.group], resources: [resource], verbs: [verb] };
-  const where = namespace === undefined ? 'in all namespaces' : `in namespace ${namespace}`;
-  const role =
-    namespace === undefined ? 'a ClusterRole' : `a Role in namespace ${namespace}, or a ClusterRole,`;
-  return `${username} may not ${verb} ${resource} ${where}. Grant it by this rule in ${role} that is bound to ${username}: ${JSON.stringify(rule)}`;
 }

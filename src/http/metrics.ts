@@ -1,6 +1,7 @@
 /** `GET /metrics`, for Prometheus. The names are a contract: dashboards and alerts are built on them. */
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Denial } from '../gate/admission-review.ts';
 import { type Judgement, VERDICTS } from '../gate/lock.ts';
 
 export interface Metrics {
@@ -15,7 +16,7 @@ export interface Metrics {
   readonly contentType: string;
 }
 
-export type Decision = 'allowed' | 'denied-400' | 'denied-409' | 'denied-429' | 'unreadable' | 'hung-up';
+export type Decision = 'allowed' | `denied-${Denial['code']}` | 'unreadable' | 'hung-up';
 
 export interface MetricsSources {
   /** Calls in the gate now. */

@@ -95,6 +95,15 @@ export function createReleaseLockStore(
   };
 }
 
+/** What is stored now, by a list of one: the right to list is needed in any case. */
+export function createAnnotationsReader({ list }: Pick<ReleaseLockStore, 'list'>) {
+  return async (namespace: string, name: string, signal: AbortSignal) => {
+    const fieldSelector = `metadata.name=${name}`;
+    const { items } = await list(RELEASE_LOCKS, { namespace, fieldSelector }, signal);
+    return items[0]?.metadata.annotations ?? {};
+  };
+}
+
 function path({ metadata: { namespace, name } }: ReleaseLock): string {
   return `${pathOf(RELEASE_LOCKS, namespace)}/${encodeURIComponent(name)}`;
 }

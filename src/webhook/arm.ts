@@ -19,22 +19,27 @@ export interface ArmOptions {
   readonly isSettled: boolean;
 }
 
-/** New records are asked about by the gate, deleted ones by the guard; which of them, labels and conditions decide. */
-const OPERATIONS: Readonly<Record<string, string>> = {
-  'gate.lockkeeper.dev': 'CREATE',
-  'guard.lockkeeper.dev': 'DELETE',
-};
+/** What each webhook is asked about, before labels and conditions decide. */
+export const RULES = {
+  'gate.lockkeeper.dev': rulesFor('', 'v1', ['CREATE'], ['secrets', 'configmaps']),
+  'guard.lockkeeper.dev': rulesFor('', 'v1', ['DELETE'], ['secrets', 'configmaps']),
+  'releaselocks.lockkeeper.dev': rulesFor(
+    'lockkeeper.dev',
+    'v1alpha1',
+    ['CREATE', 'UPDATE', 'DELETE'],
+    ['releaselocks'],
+  ),
+} as const;
 
-export function rulesOf(operation: string): readonly object[] {
-  return [
-    {
-      apiGroups: [''],
-      apiVersions: ['v1'],
-      operations: [operation],
-      resources: ['secrets', 'configmaps'],
-      scope: 'Namespaced',
-    },
-  ];
+const RULES_BY_NAME: Readonly<Record<string, readonly object[]>> = RULES;
+
+function rulesFor(
+  group: string,
+  version: string,
+  operations: readonly string[],
+  resources: readonly string[],
+): readonly [object] {
+  return [{ apiGroups: [group], apiVersions: [version], operations, resources, scope: 'Namespaced' }];
 }
 
 /** Undefined if all is as it should be. */
@@ -43,16 +48,19 @@ export function whatToApply(
   options: ArmOptions,
 ): AppliedWebhooks | undefined {
   const ours = webhooks.flatMap((webhook) => {
-    const operation = OPERATIONS[webhook.name];
-    return operation === undefined ? [] : [{ webhook, wanted: wantedOf(webhook, operation, options) }];
+    const ourRules = RULES_BY_NAME[webhook.name];
+    return ourRules === undefined ? [] : [{ webhook, wanted: wantedOf(webhook, ourRules, options) }];
   });
   if (ours.every(({ webhook, wanted }) => isThere(webhook, wanted))) return undefined;
   return { metadata, webhooks: ours.map(({ wanted }) => wanted) };
 }
 
-function wantedOf(webhook: Webhook, operation: string, { bundle, isSettled }: ArmOptions): AppliedWebhook {
+function wantedOf(
+  webhook: Webhook,
+  ourRules: readonly object[],
+  { bundle, isSettled }: ArmOptions,
+): AppliedWebhook {
   const { name, clientConfig, rules = [] } = webhook;
-  const ourRules = rulesOf(operation);
   const isTrusted = (bundle ?? clientConfig.caBundle ?? clientConfig.url) !== undefined;
   const isReachable = isSettled || clientConfig.url !== undefined;
   // What somebody else has written stays. What is ours already is said again: who leaves it out gives it up.
@@ -71,7 +79,7 @@ function isThere({ clientConfig, rules }: Webhook, wanted: AppliedWebhook): bool
 
 /** Whether each of our webhooks tells API servers to trust this PEM certificate. */
 export function trusts({ webhooks = [] }: WebhookConfiguration, certificate: string): boolean {
-  const ours = webhooks.filter(({ name }) => name in OPERATIONS);
+  const ours = webhooks.filter(({ name }) => name in RULES);
   const trusted = ours.map(({ clientConfig: { caBundle = '' } }) =>
     Buffer.from(caBundle, 'base64').toString(),
   );

@@ -62,7 +62,7 @@ t.test('each field is explained, and none takes texts without end', async (t) =>
 });
 
 t.test(
-  'who may look at workloads sees locks, who may change them may clear, and nobody may write',
+  'who may look at workloads sees locks, who may change them may annotate and clear, and nobody may write',
   async (t) => {
     const { all } = await chart();
     const roles = all('ClusterRole').filter(isForPeople);
@@ -75,7 +75,7 @@ t.test(
     ];
     t.same(granted, [
       { to: ['view'], rules: rule('get', 'list', 'watch') },
-      { to: ['edit', 'admin'], rules: rule('get', 'list', 'watch', 'delete') },
+      { to: ['edit', 'admin'], rules: rule('get', 'list', 'watch', 'patch', 'delete') },
     ]);
     t.same((await chart({ releaseLocks: { enabled: false } })).all('ClusterRole').filter(isForPeople), []);
   },

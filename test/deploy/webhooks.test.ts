@@ -26,7 +26,7 @@ t.test('by default it asks nobody: Lockkeeper adds the rules, and whom to trust'
   const { webhooks } = await configuration();
   t.same(
     webhooks.map(({ name }) => name),
-    ['gate.lockkeeper.dev', 'guard.lockkeeper.dev'],
+    ['gate.lockkeeper.dev', 'guard.lockkeeper.dev', 'releaselocks.lockkeeper.dev'],
   );
   for (const { name, rules, clientConfig } of webhooks) {
     t.equal(rules, undefined, name);
@@ -181,6 +181,6 @@ t.test('a URL may be given with the path of the webhook, or without', async (t) 
   for (const url of ['https://10.0.0.5:8443', 'https://10.0.0.5:8443/', 'https://10.0.0.5:8443/admission']) {
     const { one } = await chart({ webhook: { url } });
     const { webhooks } = one('ValidatingWebhookConfiguration');
-    t.match(webhooks, Array(2).fill({ clientConfig: { url: 'https://10.0.0.5:8443/admission' } }), url);
+    t.match(webhooks, Array(3).fill({ clientConfig: { url: 'https://10.0.0.5:8443/admission' } }), url);
   }
 });

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import { parseAdmissionReview, type Review } from '../../src/gate/admission-review.ts';
 import { createGuard } from '../../src/gate/guard.ts';
 import type { Client } from '../../src/gate/lock.ts';
+import { createIsOurs } from '../../src/gate/ourselves.ts';
 import { DRIVERS, type Driver, type Release, type Revision } from '../../src/helm/release.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
 import { testLog } from '../support/log.ts';
@@ -64,10 +65,13 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
     holders: {
       lockOf: (revision) => ({ revision, holder: revision.uid === 'uid-of-6' ? holder : undefined }),
     },
-    whoAmI: () => {
-      asked.push('who am I');
-      return whoAmI();
-    },
+    isOurs: createIsOurs({
+      whoAmI: () => {
+        asked.push('who am I');
+        return whoAmI();
+      },
+      log: logs.log,
+    }),
     staleAfterSeconds: STALE_AFTER_SECONDS,
     date: () => NOW,
     log: logs.log,

@@ -30,6 +30,7 @@ const locks: Locks = {
 /** Everything but the webhook's part: a guard and a cluster that nobody is to ask. */
 export const bystanders = {
   guard: { review: unexpected },
+  releaseLockGuard: { review: unexpected },
   rest: { locks, reviews: { whose: unexpected, may: unexpected }, clock: systemClock },
   onClose: () => {},
 } satisfies Partial<AppOptions>;
@@ -85,6 +86,7 @@ export interface RestAppOptions extends Partial<Locks>, Partial<AccessReviews> {
   readonly mostWaitsOfOne?: number;
   readonly gate?: AppOptions['gate'];
   readonly guard?: AppOptions['guard'];
+  readonly releaseLockGuard?: AppOptions['releaseLockGuard'];
 }
 
 export interface SendOptions {
@@ -130,6 +132,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
     tls: options.tls ?? NO_TLS,
     gate: options.gate ?? { review: async () => ({ allowed: true, warnings: [] }) },
     guard: options.guard ?? bystanders.guard,
+    releaseLockGuard: options.releaseLockGuard ?? bystanders.releaseLockGuard,
     rest: {
       ...(options.mostWaitsOfOne !== undefined && { mostWaitsOfOne: options.mostWaitsOfOne }),
       clock,

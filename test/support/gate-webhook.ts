@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { loadAllYaml } from '@kubernetes/client-node';
-import { rulesOf } from '../../src/webhook/arm.ts';
+import { RULES } from '../../src/webhook/arm.ts';
 import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 
 export const GATE_WEBHOOKS_PATH = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
@@ -39,8 +39,12 @@ export function gateWebhook(options: GateWebhookOptions) {
   };
   const webhooks = CONFIGURATION.webhooks.map((webhook) => {
     const isGate = webhook.name === 'gate.lockkeeper.dev';
-    const rules = rulesOf(isGate ? 'CREATE' : 'DELETE');
-    return { ...webhook, ...(isGate && ofGate), clientConfig, rules };
+    return {
+      ...webhook,
+      ...(isGate && ofGate),
+      clientConfig,
+      rules: RULES[webhook.name as keyof typeof RULES],
+    };
   });
   return { ...CONFIGURATION, webhooks };
 }

@@ -1,7 +1,7 @@
 /** What Lockkeeper adds to its webhook configuration, and what it leaves to others. */
 import t from 'tap';
 import type { Webhook, WebhookConfiguration } from '../../src/kubernetes/webhook-configurations.ts';
-import { rulesOf, trusts, whatToApply } from '../../src/webhook/arm.ts';
+import { RULES, trusts, whatToApply } from '../../src/webhook/arm.ts';
 import { gateWebhook } from '../support/gate-webhook.ts';
 
 const OLD = '-----BEGIN CERTIFICATE-----\r\nold\r\n-----END CERTIFICATE-----\n';
@@ -13,8 +13,9 @@ const metadata = { name: 'lockkeeper', uid: 'u1', resourceVersion: '7' };
 const url = 'https://10.0.0.1:8443/admission';
 const service = { name: 'lockkeeper', namespace: 'lockkeeper', path: '/admission' };
 
-const CREATE = rulesOf('CREATE');
-const DELETE = rulesOf('DELETE');
+const CREATE = RULES['gate.lockkeeper.dev'];
+const DELETE = RULES['guard.lockkeeper.dev'];
+const ENTRIES = RULES['releaselocks.lockkeeper.dev'];
 const others = [{ ...CREATE[0], resources: ['secrets'] }];
 
 const GATE = 'gate.lockkeeper.dev';
@@ -35,7 +36,7 @@ t.test('the rules are those of the webhooks that everything was tried with', asy
   const { webhooks } = gateWebhook({ url, caCertificate: OLD });
   t.strictSame(
     webhooks.map(({ rules }) => rules),
-    [CREATE, DELETE],
+    [CREATE, DELETE, ENTRIES],
   );
 });
 

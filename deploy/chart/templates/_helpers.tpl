@@ -125,7 +125,8 @@ webhooks:
     {{- if $.armed }}
     {{- include "lockkeeper.webhookRules" "CREATE" | nindent 4 }}
     {{- end }}
-    {{- include "lockkeeper.webhookSelectors" $root | nindent 4 }}
+    {{- include "lockkeeper.webhookNamespaces" $root | nindent 4 }}
+    {{- include "lockkeeper.webhookLabels" $root | nindent 4 }}
     matchConditions:
       - name: is-a-helm-record
         expression: >-
@@ -141,7 +142,8 @@ webhooks:
     {{- if $.armed }}
     {{- include "lockkeeper.webhookRules" "DELETE" | nindent 4 }}
     {{- end }}
-    {{- include "lockkeeper.webhookSelectors" $root | nindent 4 }}
+    {{- include "lockkeeper.webhookNamespaces" $root | nindent 4 }}
+    {{- include "lockkeeper.webhookLabels" $root | nindent 4 }}
     matchConditions:
       - name: is-a-helm-record
         expression: >-
@@ -150,6 +152,33 @@ webhooks:
     failurePolicy: Ignore
     sideEffects: None
     timeoutSeconds: 5
+  {{- if $root.Values.releaseLocks.enabled }}
+  # The door: to delete a ReleaseLock is to clear the lock, and nobody but Lockkeeper writes what one says. Lockkeeper's own
+  # writes, and a namespace that goes, do not depend on it.
+  - name: releaselocks.lockkeeper.dev
+    {{- include "lockkeeper.webhookClient" $root | nindent 4 }}
+    {{- if $.armed }}
+    rules:
+      - operations: [CREATE, UPDATE, DELETE]
+        apiGroups: [lockkeeper.dev]
+        apiVersions: [v1alpha1]
+        resources: [releaselocks]
+        scope: Namespaced
+    {{- end }}
+    {{- include "lockkeeper.webhookNamespaces" $root | nindent 4 }}
+    matchConditions:
+      - name: is-not-lockkeeper-nor-kubernetes
+        expression: >-
+          !(request.userInfo.username in [
+            'system:serviceaccount:{{ $root.Release.Namespace }}:{{ include "lockkeeper.serviceAccountName" $root }}',
+            'system:serviceaccount:kube-system:namespace-controller',
+            'system:serviceaccount:kube-system:generic-garbage-collector',
+            'system:kube-controller-manager'
+          ])
+    failurePolicy: Fail
+    sideEffects: NoneOnDryRun
+    timeoutSeconds: 10
+  {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -180,7 +209,7 @@ rules:
     scope: Namespaced
 {{- end -}}
 
-{{- define "lockkeeper.webhookSelectors" -}}
+{{- define "lockkeeper.webhookNamespaces" -}}
 matchPolicy: Equivalent
 namespaceSelector:
   {{- with .Values.webhook.namespaceSelector.matchLabels }}
@@ -194,6 +223,9 @@ namespaceSelector:
     {{- with .Values.webhook.namespaceSelector.matchExpressions }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{- define "lockkeeper.webhookLabels" -}}
 objectSelector:
   matchLabels:
     owner: helm
