@@ -1,0 +1,3 @@
+import { tellDeletions } from './delete-stories.ts';
+
+tellDeletions('3.9.4');

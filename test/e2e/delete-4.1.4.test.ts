@@ -1,0 +1,3 @@
+import { tellDeletions } from './delete-stories.ts';
+
+tellDeletions('4.1.4');
