@@ -34,6 +34,7 @@ import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
 import { createRecordedLocks } from './locks/recorded.ts';
 import { createRegistry } from './locks/registry.ts';
+import { createStoryteller } from './locks/storyteller.ts';
 import { startSweep } from './locks/sweep.ts';
 import { createWaits } from './locks/wait.ts';
 import type { CertificateSource } from './tls/source.ts';
@@ -177,6 +178,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     certificates: () => upkeep.expiries(),
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
+  const storyteller = createStoryteller(createEventRecorder(forPeople.requests, date), log);
   const gate = createGate({
     drivers,
     reader: forDeploys.reader,
@@ -189,6 +191,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     date,
     log,
     onLeave: metrics.held,
+    onStory: storyteller.tell,
   });
   const isOurs = createIsOurs({ whoAmI: forDeploys.reviews.whoAmI, log });
   const guard = createGuard({
@@ -298,7 +301,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const kept = Promise.all([upkeep, deaths, sweep].map((part) => part.stop()));
     await app.close();
     await plain.close();
-    await Promise.all([kept, ...[...watches, watchOfEntries, ledger, current].map((part) => part.stop())]);
+    await Promise.all([
+      kept,
+      ...[...watches, watchOfEntries, ledger, current, storyteller].map((part) => part.stop()),
+    ]);
     await connection.close();
   }
 

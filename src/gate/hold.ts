@@ -16,6 +16,7 @@ import { describe, describeLock } from './log-fields.ts';
 import { createPatience } from './patience.ts';
 import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import { createSleepers } from './sleepers.ts';
+import { admittedAfter, type Chapter, heldBy, refusedAfter, refusedForRival } from './story.ts';
 import { judge } from './verdict.ts';
 import { type JudgedLock, locked, waitedTooLong, wouldClear, wouldWait } from './words.ts';
 
@@ -68,6 +69,8 @@ export interface GateOptions {
   readonly log: Logger;
   /** Told of each held call when it leaves. */
   readonly onLeave: (heldSeconds: number) => void;
+  /** Told of what is worth an Event; never of a dry run. */
+  readonly onStory: (chapter: Chapter) => void;
 }
 
 /** Answer this long before the caller gives up, so that the answer can be decided, sent and read (trap 18). */
@@ -95,7 +98,8 @@ const ARRIVAL_MS = 1_000;
 const LATE_MS = 60_000;
 
 export function createGate(options: GateOptions): Gate {
-  const { drivers, reader, watched, holders, clearer, limits, policy, clock, date, log, onLeave } = options;
+  const { drivers, reader, watched, holders, clearer, limits, policy, clock, date, log, onLeave, onStory } =
+    options;
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
   const sleepers = createSleepers(clock);
@@ -149,6 +153,7 @@ export function createGate(options: GateOptions): Gate {
       judged: undefined,
       heldSince: undefined,
       isStored: false,
+      rival: undefined,
       warnings: [],
       keep: undefined,
     };
@@ -159,6 +164,7 @@ export function createGate(options: GateOptions): Gate {
     const sight = await look(visit);
     switch (sight.kind) {
       case 'deny':
+        if (visit.rival && !visit.deploy.dryRun) onStory(refusedForRival(visit.rival, visit.deploy));
         return refuse(visit, sight.denial);
       case 'allow':
         // What was read may be older than what has happened since.
@@ -227,7 +233,8 @@ export function createGate(options: GateOptions): Gate {
     const read = isWorthAll ? readAll(deploy, reads.signal) : readNeighbours(deploy, reads.signal);
     const { rival, below } = await read;
     visit.isStored = rival?.uid === deploy.uid;
-    return { rival: toLock(rival), below: toLock(below) };
+    visit.rival = toLock(rival);
+    return { rival: visit.rival, below: toLock(below) };
   }
 
   async function readAll({ release, revision }: Deploy, signal: AbortSignal): Promise<Neighbours> {
@@ -260,7 +267,7 @@ export function createGate(options: GateOptions): Gate {
     if (deploy.dryRun) return refuse(visit, { code: 409, message: wouldWait(judged, date()) });
     visit.judged = judged;
 
-    visit.giveUpAt ??= patience.wait(deploy, visit.start) + limits.maxWaitSeconds * 1000;
+    visit.giveUpAt ??= beginWait(visit, judged.lock) + limits.maxWaitSeconds * 1000;
     const { giveUpAt } = visit;
     const answerAt = Math.min(holdUntil, giveUpAt);
     const noSeat = visit.heldSince === undefined && seated.size >= limits.maxHeld;
@@ -278,11 +285,19 @@ export function createGate(options: GateOptions): Gate {
     return awakening === 'closed' || timeToGo ? sendAway(visit, judged, false) : undefined;
   }
 
+  /** Since when the client waits, over all its calls; told once, however often it comes back. */
+  function beginWait({ deploy, start }: Visit, lock: Lock): number {
+    const first = patience.wait(deploy, start);
+    if (first === start) onStory(heldBy(lock, deploy));
+    return first;
+  }
+
   function sendAway(visit: Visit, { lock }: JudgedLock, forGood: boolean): Verdict {
     const now = date();
     const judged = { lock, judgement: judge(lock, policy.staleAfterSeconds, now) };
     if (forGood) {
       patience.end(visit.deploy);
+      onStory(refusedAfter(limits.maxWaitSeconds, lock, visit.deploy));
       return refuse(visit, { code: 409, message: waitedTooLong(judged, limits.maxWaitSeconds, now) });
     }
     const retryAfterSeconds = sleepers.isClosed() ? secondsUntilGone() : limits.retryAfterSeconds;
@@ -310,6 +325,7 @@ export function createGate(options: GateOptions): Gate {
     } else {
       const waitedMs = Math.round(clock.now() - waitedSince);
       log.info({ ...describe(deploy), ...elapsed(visit), waitedMs }, 'admitted after a wait');
+      onStory(admittedAfter(waitedMs / 1000, deploy));
     }
     return { allowed: true, warnings: visit.warnings };
   }
@@ -367,6 +383,8 @@ interface Visit {
   heldSince: number | undefined;
   /** Whether the record that is to be created is there already. */
   isStored: boolean;
+  /** What was last seen stored at its number or above. */
+  rival: Lock | undefined;
   /** For the client, with the final answer. */
   readonly warnings: string[];
   /** The uid of a stale lock that could not be cleared, or was found to be none. */

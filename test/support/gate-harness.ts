@@ -6,6 +6,7 @@ import type { Policy } from '../../src/gate/decision.ts';
 import { createGate, type Gate, type Limits } from '../../src/gate/hold.ts';
 import type { Death } from '../../src/gate/lock.ts';
 import type { Reader } from '../../src/gate/ports.ts';
+import type { Chapter } from '../../src/gate/story.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import { DRIVERS, type Revision } from '../../src/helm/release.ts';
 import { createHolders } from '../../src/locks/holders.ts';
@@ -25,6 +26,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
   const logs = testLog();
   const records = new Map<number, Revision>();
   const stays: number[] = [];
+  const story: Chapter[] = [];
   const cluster = {
     failure: undefined as Error | undefined,
     hangs: false,
@@ -88,6 +90,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
     date: clock.date,
     log: logs.log,
     onLeave: (seconds) => stays.push(seconds),
+    onStory: (chapter) => story.push(chapter),
   });
 
   function store(number: number, status: string, options: RevisionOptions = {}) {
@@ -107,6 +110,8 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
     logs,
     /** How long each held call stayed, in seconds. */
     stays,
+    /** What was told of the locks. */
+    story,
     /** Writes a revision, and lets the watch say so. */
     store,
     /** Deletes a record that is not pending. */

@@ -1,0 +1,56 @@
+/** What happens at a lock, in words for whoever looks at it later: `kubectl get events` beside the record. */
+import { type Driver, type Release, recordName } from '../helm/release.ts';
+import type { Deploy } from './decision.ts';
+import type { Lock } from './lock.ts';
+import { duration, who } from './words.ts';
+
+export interface Chapter {
+  /** One word, in CamelCase, as machines filter by it. */
+  readonly reason: 'Held' | 'Admitted' | 'Refused';
+  /** The record that it is told of. */
+  readonly record: {
+    readonly driver: Driver;
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+  };
+  readonly message: string;
+}
+
+/** A deploy began to wait. */
+export function heldBy(lock: Lock, deploy: Deploy): Chapter {
+  const message = `${described(deploy)} waits for revision ${lock.revision.number} (${who(lock.holder)})`;
+  return { reason: 'Held', record: recordOf(lock), message };
+}
+
+/** A deploy that had waited goes on; its own record is the lock from now on. */
+export function admittedAfter(waitedSeconds: number, deploy: Deploy): Chapter {
+  const { release, revision, uid } = deploy;
+  const message = `${described(deploy)} went on after a wait of ${duration(waitedSeconds)}`;
+  return { reason: 'Admitted', record: recordAt(release, revision, uid), message };
+}
+
+/** Rule 3: told of the record that was first. */
+export function refusedForRival(rival: Lock, deploy: Deploy): Chapter {
+  const { number, status } = rival.revision;
+  const message = `${described(deploy)} was refused: there was revision ${number} (${status}, ${who(rival.holder)}) already`;
+  return { reason: 'Refused', record: recordOf(rival), message };
+}
+
+/** Rule 7, at the end of `waitedSeconds`. */
+export function refusedAfter(waitedSeconds: number, lock: Lock, deploy: Deploy): Chapter {
+  const message = `${described(deploy)} was refused: it waited for ${duration(waitedSeconds)}, as long as a deploy may`;
+  return { reason: 'Refused', record: recordOf(lock), message };
+}
+
+function recordOf({ revision: { release, number, uid } }: Lock): Chapter['record'] {
+  return recordAt(release, number, uid);
+}
+
+function recordAt({ driver, namespace, name }: Release, number: number, uid: string): Chapter['record'] {
+  return { driver, namespace, name: recordName(name, number), uid };
+}
+
+function described({ release, revision, status, client }: Deploy): string {
+  return `revision ${revision} (${status}) of release ${release.name}, by ${who(client)},`;
+}
