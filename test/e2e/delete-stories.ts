@@ -18,10 +18,10 @@ const SECRETS = '/api/v1/namespaces/prod/secrets';
 const HOUR_MS = 3_600_000;
 
 /** May do what everybody may who edits workloads, and nothing else. */
-const EDITOR = 'editor';
+const EDITOR = 'system:serviceaccount:ci:editor';
 
 /** May clear live locks, too. */
-const FORCER = 'forcer';
+const FORCER = 'system:serviceaccount:ci:forcer';
 
 const FORCE: Rule = { apiGroups: ['lockkeeper.dev'], resources: ['releaselocks/force'], verbs: ['delete'] };
 
@@ -135,9 +135,9 @@ export function tellDeletions(version: NpmHelmVersion): void {
     const s = await stage(t, version, ['api', 'web', 'jobs', 'cron']);
     await t.test('a stale one is cleared', (t) => staleIsCleared(t, s));
     await t.test('a dry run says what would happen', (t) => dryRunChangesNothing(t, s));
+    await t.test('only Lockkeeper writes what one says', (t) => nobodyElseWrites(t, s));
     await t.test('all stale ones are cleared at once', (t) => allAreCleared(t, s));
     await t.test('a live one is cleared by force, and by whoever has the right', (t) => liveIsForced(t, s));
-    await t.test('only Lockkeeper writes what one says', (t) => nobodyElseWrites(t, s));
     await t.test('one that is left over goes', (t) => leftOverGoes(t, s));
     await t.test('a namespace goes with its locks', (t) => namespaceGoes(t, s));
   });
@@ -153,7 +153,7 @@ async function staleIsCleared(t: Test, { admin, kubectl }: Stage): Promise<void>
   t.match(await stateOf(admin, 'api'), {
     label: 'failed',
     status: 'failed',
-    description: /^Cleared by editor at .*, was pending-upgrade: no sign of life for 1h/,
+    description: /^Cleared by \S+:editor at .*, was pending-upgrade: no sign of life for 1h/,
   });
   t.notOk(await isEntered(admin, 'api'));
 }
@@ -192,7 +192,7 @@ async function liveIsForced(t: Test, { admin, kubectl, liveLock }: Stage): Promi
   t.equal(way, commands.join(' && '), 'the refusal ends with what to type');
   const [annotate = '', remove = ''] = commands.map((command) => command.replace('kubectl ', ''));
 
-  const lacks = /editor may not delete releaselocks\/force in namespace prod\. Grant it by this rule/;
+  const lacks = /:editor may not delete releaselocks\/force in namespace prod\. Grant it by this rule/;
   t.match(await kubectl(EDITOR, annotate), { code: 1, stderr: lacks }, 'the mark takes the right');
   t.match(await kubectl(EDITOR, 'annotate rlock live team=red'), { code: 0 }, 'other marks do not');
   t.match(await kubectl(FORCER, annotate), { code: 0 });
@@ -204,19 +204,21 @@ async function liveIsForced(t: Test, { admin, kubectl, liveLock }: Stage): Promi
   const forced = await kubectl(FORCER, remove);
   t.equal(forced.code, 0, forced.stderr);
   t.match(forced.stderr, MARKED('live', 'by force '));
-  t.match(await stateOf(admin, 'live'), { label: 'failed', description: /^Cleared by force by forcer at / });
+  t.match(await stateOf(admin, 'live'), {
+    label: 'failed',
+    description: /^Cleared by force by \S+:forcer at /,
+  });
 }
 
-async function nobodyElseWrites(t: Test, { admin, liveLock }: Stage): Promise<void> {
-  await liveLock('true');
-  const { spec } = (await admin.get(`${ENTRIES}/true`)) as unknown as { spec: object };
+async function nobodyElseWrites(t: Test, { admin }: Stage): Promise<void> {
+  const { spec } = (await admin.get(`${ENTRIES}/web`)) as unknown as { spec: object };
   const metadata = { name: 'lie' };
   const lie = { apiVersion: 'lockkeeper.dev/v1alpha1', kind: 'ReleaseLock', metadata, spec };
   const refusal = /only lockkeeper records who holds a lock/;
   t.match(await admin.request('POST', ENTRIES, lie), { code: 403, body: { message: refusal } });
   const holder = { user: 'somebody else' };
   const patch = { headers: { 'content-type': 'application/merge-patch+json' } };
-  t.match(await admin.request('PATCH', `${ENTRIES}/true`, { spec: { holder } }, patch), {
+  t.match(await admin.request('PATCH', `${ENTRIES}/web`, { spec: { holder } }, patch), {
     code: 403,
     body: { message: refusal },
   });
@@ -229,8 +231,8 @@ async function leftOverGoes(t: Test, { admin, kubectl, keeper }: Stage): Promise
 }
 
 async function namespaceGoes(t: Test, s: Stage): Promise<void> {
-  const { admin, kubectl } = s;
-  t.ok(await isEntered(admin, 'true'));
+  const { kubectl, liveLock } = s;
+  await liveLock('last');
   if (REAL) await nobodyAnswers(t, s);
   t.match(await kubectl('alice', 'delete namespace prod'), { code: 0 });
 }
@@ -238,6 +240,6 @@ async function namespaceGoes(t: Test, s: Stage): Promise<void> {
 /** The embedded cluster knows no match conditions: it would ask about Lockkeeper and Kubernetes, too. */
 async function nobodyAnswers(t: Test, { keeper, service, kubectl }: Stage): Promise<void> {
   await service.close();
-  t.match(await kubectl(EDITOR, 'delete rlock true'), { code: 1, stderr: /failed calling webhook/ });
-  t.match(await keeper.request('DELETE', `${ENTRIES}/true?dryRun=All`), { code: 200 }, 'Lockkeeper may');
+  t.match(await kubectl(EDITOR, 'delete rlock last'), { code: 1, stderr: /failed calling webhook/ });
+  t.match(await keeper.request('DELETE', `${ENTRIES}/last?dryRun=All`), { code: 200 }, 'Lockkeeper may');
 }
