@@ -175,6 +175,15 @@ t.test('the answers, to the byte', async (t) => {
       },
     ],
     [
+      '403',
+      { allowed: false, denial: { code: 403, message: 'no' } },
+      {
+        uid: 'r-1',
+        allowed: false,
+        status: { status: 'Failure', code: 403, reason: 'Forbidden', message: 'no' },
+      },
+    ],
+    [
       '409',
       { allowed: false, denial: { code: 409, message: 'no' } },
       {
