@@ -51,6 +51,12 @@ const GRACE_MS: Readonly<Record<Task['kind'], number>> = {
   'write-status': 1_000,
 };
 
+/**
+ * Whoever deletes an entry by kubectl has its lock cleared first, by a webhook: the entry must be there still when the API
+ * server goes on to delete it, or they read that it is not found (seen: in three of four tries).
+ */
+const REMOVE_AFTER_MS = 500;
+
 /** Nobody tells when somebody begins to wait, or when a lock expires. */
 const LOOK_MS = 1_000;
 
@@ -107,7 +113,8 @@ export function keepLedger(options: LedgerOptions): Ledger {
     if (tasks.length === 0) problem = undefined;
     if (ready.length > WRITES_A_ROUND) return 0;
     const isIdle = tasks.length === 0 && recorded.entries.size === 0;
-    return isIdle ? Number.POSITIVE_INFINITY : LOOK_MS;
+    const next = Math.min(...tasks.filter(({ at }) => at > now).map(({ at }) => at - now));
+    return isIdle ? Number.POSITIVE_INFINITY : Math.min(LOOK_MS, next);
   }
 
   function plan(now: number): Due[] {
@@ -124,10 +131,14 @@ export function keepLedger(options: LedgerOptions): Ledger {
       const id = `${key} ${task.kind} ${known?.lock.revision.uid} ${entry?.metadata.uid}`;
       since.set(id, before.get(id) ?? now);
       const ours = isOwn(task);
-      const from = (since.get(id) as number) + (ours ? 0 : GRACE_MS[task.kind]);
+      const from = (since.get(id) as number) + (ours ? ownGrace(task) : GRACE_MS[task.kind]);
       tasks.push({ key, task, isOwn: ours, at: Math.max(from, earliest(key, task)) });
     }
     return tasks;
+  }
+
+  function ownGrace({ kind }: Task): number {
+    return kind === 'remove' ? REMOVE_AFTER_MS : 0;
   }
 
   function earliest(key: string, { kind }: Task): number {

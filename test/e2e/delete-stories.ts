@@ -2,7 +2,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import type { ApiClient } from '../clusters/client.ts';
-import { REAL } from '../clusters/start.ts';
 import { LOCKKEEPER } from '../support/lockkeeper.ts';
 import { readManifest } from '../support/manifests.ts';
 import { record } from '../support/records.ts';
@@ -119,6 +118,11 @@ async function stage(t: Test, version: NpmHelmVersion, stale: readonly string[])
         (entered) => entered,
       );
     },
+    /** An old kubectl looks into the description of the API to see who knows dry runs, which the embedded cluster lacks. */
+    dryRun: (release: string) =>
+      version === '3.9.4'
+        ? `delete --raw ${ENTRIES}/${release}?dryRun=All`
+        : `delete rlock ${release} --dry-run=server`,
     async kubectl(username: string, command: string): Promise<RunResult> {
       const kubeconfig = await cluster.kubeconfig({ user: { username }, namespace: 'prod' });
       const env = helmEnvironment({ folder: cluster.folder, kubeconfig });
@@ -139,7 +143,7 @@ export function tellDeletions(version: NpmHelmVersion): void {
     await t.test('all stale ones are cleared at once', (t) => allAreCleared(t, s));
     await t.test('a live one is cleared by force, and by whoever has the right', (t) => liveIsForced(t, s));
     await t.test('one that is left over goes', (t) => leftOverGoes(t, s));
-    await t.test('a namespace goes with its locks', (t) => namespaceGoes(t, s));
+    await t.test('a namespace goes with its locks, though nobody answers', (t) => namespaceGoes(t, s));
   });
 }
 
@@ -158,8 +162,8 @@ async function staleIsCleared(t: Test, { admin, kubectl }: Stage): Promise<void>
   t.notOk(await isEntered(admin, 'api'));
 }
 
-async function dryRunChangesNothing(t: Test, { admin, kubectl }: Stage): Promise<void> {
-  const { code, stderr } = await kubectl(EDITOR, 'delete rlock web --dry-run=server');
+async function dryRunChangesNothing(t: Test, { admin, kubectl, dryRun }: Stage): Promise<void> {
+  const { code, stderr } = await kubectl(EDITOR, dryRun('web'));
   t.equal(code, 0, stderr);
   t.match(stderr, /^Warning: lockkeeper would mark revision 2 of prod\/web as failed/m);
   t.same(await stateOf(admin, 'web'), PENDING);
@@ -176,7 +180,7 @@ async function allAreCleared(t: Test, { admin, kubectl }: Stage): Promise<void> 
   t.same(await admin.list(ENTRIES), []);
 }
 
-async function liveIsForced(t: Test, { admin, kubectl, liveLock }: Stage): Promise<void> {
+async function liveIsForced(t: Test, { admin, kubectl, dryRun, liveLock }: Stage): Promise<void> {
   await liveLock('live');
   const refused = await kubectl(EDITOR, 'delete rlock live');
   t.equal(refused.code, 1);
@@ -197,7 +201,7 @@ async function liveIsForced(t: Test, { admin, kubectl, liveLock }: Stage): Promi
   t.match(await kubectl(EDITOR, 'annotate rlock live team=red'), { code: 0 }, 'other marks do not');
   t.match(await kubectl(FORCER, annotate), { code: 0 });
   t.match(await kubectl(EDITOR, remove), { code: 1, stderr: lacks }, 'so does the deletion');
-  const dry = await kubectl(FORCER, `${remove} --dry-run=server`);
+  const dry = await kubectl(FORCER, dryRun('live'));
   t.match(dry, { code: 0, stderr: /lockkeeper would mark revision 2/ });
   t.same(await stateOf(admin, 'live'), PENDING, 'nothing was changed');
 
@@ -230,16 +234,10 @@ async function leftOverGoes(t: Test, { admin, kubectl, keeper }: Stage): Promise
   t.match(await kubectl(EDITOR, 'delete rlock api'), { code: 0, stderr: '' });
 }
 
-async function namespaceGoes(t: Test, s: Stage): Promise<void> {
-  const { kubectl, liveLock } = s;
+async function namespaceGoes(t: Test, { keeper, service, kubectl, liveLock }: Stage): Promise<void> {
   await liveLock('last');
-  if (REAL) await nobodyAnswers(t, s);
-  t.match(await kubectl('alice', 'delete namespace prod'), { code: 0 });
-}
-
-/** The embedded cluster knows no match conditions: it would ask about Lockkeeper and Kubernetes, too. */
-async function nobodyAnswers(t: Test, { keeper, service, kubectl }: Stage): Promise<void> {
   await service.close();
   t.match(await kubectl(EDITOR, 'delete rlock last'), { code: 1, stderr: /failed calling webhook/ });
   t.match(await keeper.request('DELETE', `${ENTRIES}/last?dryRun=All`), { code: 200 }, 'Lockkeeper may');
+  t.match(await kubectl('alice', 'delete namespace prod'), { code: 0 });
 }

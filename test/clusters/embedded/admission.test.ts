@@ -84,6 +84,19 @@ t.test('conditions in CEL count as true, and that is said once', async (t) => {
   t.equal(logged.length, 1);
 });
 
+t.test('of conditions in CEL, it knows the one that leaves users out', async (t) => {
+  for (const [user, calls] of [
+    ['admin', 0],
+    ['somebody', 1],
+  ] as const) {
+    const expression = `!(request.userInfo.username in [\n  'x',\n  '${user}'\n])`;
+    const { admin, webhook, logged } = await world(t, { matchConditions: [{ name: 'x', expression }] });
+    await admin.create(SECRETS, secret('one'));
+    t.equal(webhook.reviews.length, calls, user);
+    t.same(logged, []);
+  }
+});
+
 t.test('a webhook of old with side effects does not support a dry run', async (t) => {
   const { cluster, admin } = await startCluster(t);
   const webhook = await startFakeWebhook(t);

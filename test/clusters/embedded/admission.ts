@@ -8,7 +8,13 @@ import type { StoredObject } from '../kubernetes-object.ts';
 import { ApiError, badRequest, internalError, type Status, type StatusDetails } from './status.ts';
 import type { Store } from './store.ts';
 import type { WebhookCaller } from './webhook-call.ts';
-import { type Attributes, isConcerned, type Operation, type Webhook } from './webhook-matching.ts';
+import {
+  type Attributes,
+  isConcerned,
+  type Operation,
+  usersLeftOut,
+  type Webhook,
+} from './webhook-matching.ts';
 
 const CONFIGURATIONS = 'admissionregistration.k8s.io/validatingwebhookconfigurations';
 
@@ -82,9 +88,9 @@ export function createAdmission({ store, caller, publish, log }: AdmissionDepend
     return store.get('/namespaces', '', namespace)?.metadata.labels ?? {};
   }
 
-  /** CEL is out of reach here; the real control plane is the judge of match conditions. */
+  /** CEL is out of reach here, but for one form; the real control plane is the judge of match conditions. */
   function mentionMatchConditions({ name, matchConditions = [] }: Webhook) {
-    if (matchConditions.length === 0 || mentioned.has(name)) return;
+    if (matchConditions.every(usersLeftOut) || mentioned.has(name)) return;
     mentioned.add(name);
     log(`the match conditions of webhook ${name} are taken as true: the embedded cluster has no CEL`);
   }

@@ -42,7 +42,12 @@ export interface Webhook {
   readonly timeoutSeconds: number;
   readonly namespaceSelector: LabelSelector;
   readonly objectSelector: LabelSelector;
-  readonly matchConditions?: readonly unknown[];
+  readonly matchConditions?: readonly MatchCondition[];
+}
+
+interface MatchCondition {
+  readonly name: string;
+  readonly expression: string;
 }
 
 interface Rule {
@@ -62,8 +67,17 @@ export function isConcerned(
   return (
     webhook.rules.some((rule) => matchesRule(rule, attributes)) &&
     matchesNamespace(webhook, attributes, namespaceLabels) &&
-    matchesObject(webhook, attributes)
+    matchesObject(webhook, attributes) &&
+    (webhook.matchConditions ?? []).every(
+      (condition) => !usersLeftOut(condition)?.includes(attributes.user.username),
+    )
   );
+}
+
+/** Whom a condition of the form `!(request.userInfo.username in ['a', 'b'])` leaves out; undefined for any other. */
+export function usersLeftOut({ expression }: MatchCondition): readonly string[] | undefined {
+  const list = /^!\(request\.userInfo\.username in \[([^\]]*)\]\)$/.exec(expression)?.[1];
+  return list === undefined ? undefined : [...list.matchAll(/'([^']*)'/g)].map(([, name = '']) => name);
 }
 
 function matchesRule(rule: Rule, { operation, resource, subresource }: Attributes): boolean {
