@@ -202,6 +202,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     staleAfterSeconds,
     date,
     log,
+    onStory: storyteller.tell,
   });
   const locks: Locks = {
     list: forPeople.finder.list,
@@ -223,6 +224,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     isOurs,
     date,
     log,
+    onStory: storyteller.tell,
   });
   const ledger = keepLedger({
     replica,

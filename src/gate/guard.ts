@@ -11,6 +11,7 @@ import type { Call } from './hold.ts';
 import { describeLock } from './log-fields.ts';
 import type { IsOurs } from './ourselves.ts';
 import type { KnownHolders, Reader } from './ports.ts';
+import { type Chapter, refusedToEnd } from './story.ts';
 import { judge } from './verdict.ts';
 import { guarded, type JudgedLock, who } from './words.ts';
 
@@ -32,6 +33,8 @@ export interface GuardOptions {
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
   readonly log: Logger;
+  /** Told of what is worth an Event; never of a dry run. */
+  readonly onStory: (chapter: Chapter) => void;
 }
 
 /** Of the time that the caller gives, the rest is for the answer to arrive. */
@@ -43,7 +46,7 @@ const UNSAID_MS = 5_000;
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
 export function createGuard(options: GuardOptions): Guard {
-  const { drivers, reader, holders, isOurs, staleAfterSeconds, date, log } = options;
+  const { drivers, reader, holders, isOurs, staleAfterSeconds, date, log, onStory } = options;
 
   /** The lock that a deletion would end; undefined if it would end none. */
   async function lockOf(deletion: Deletion, signal: AbortSignal): Promise<JudgedLock | undefined> {
@@ -97,6 +100,7 @@ export function createGuard(options: GuardOptions): Guard {
       }
       const message = guarded(judged, date());
       log.info({ ...fields, code: 409, reason: message }, 'a deletion was refused');
+      if (!review.dryRun) onStory(refusedToEnd(judged.lock, deletion.client, 'delete its record'));
       return { allowed: false, denial: { code: 409, message } };
     },
   };

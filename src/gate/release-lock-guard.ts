@@ -17,6 +17,7 @@ import { describeLock } from './log-fields.ts';
 import type { IsOurs } from './ourselves.ts';
 import { clearedByHand, keptAlive, lostTo, markGone, notCleared, notYours } from './release-lock-words.ts';
 import { forbidden, RESOURCE, type Right } from './rights.ts';
+import { type Chapter, refusedToEnd } from './story.ts';
 import { FORCE, type JudgedLock, who, wouldClear } from './words.ts';
 
 export interface ReleaseLockGuard {
@@ -42,6 +43,8 @@ export interface ReleaseLockGuardOptions {
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
   readonly log: Logger;
+  /** Told of what is worth an Event; never of a dry run. */
+  readonly onStory: (chapter: Chapter) => void;
 }
 
 /** Of the time that the caller gives, the rest is for the answer to arrive. */
@@ -53,7 +56,7 @@ const UNSAID_MS = 10_000;
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
 export function createReleaseLockGuard(options: ReleaseLockGuardOptions): ReleaseLockGuard {
-  const { find, clearer, judge, may, annotationsOf, isOurs, date, log } = options;
+  const { find, clearer, judge, may, annotationsOf, isOurs, date, log, onStory } = options;
 
   /** Whoever writes one, but for Lockkeeper: what it says stays, and who marks it may force. */
   async function change(
@@ -80,7 +83,10 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     if (lock === undefined) return ALLOWED;
     const judged = { lock, judgement: judge(lock) };
     const denial = judged.judgement.verdict === 'live' && (await whyKept(review, user, judged, signal));
-    if (denial) return refuse(review, denial, lock);
+    if (denial) {
+      if (!review.dryRun) onStory(refusedToEnd(lock, review.client, 'clear it'));
+      return refuse(review, denial, lock);
+    }
     if (review.dryRun) return { allowed: true, warnings: [wouldClear(lock, judged.judgement)] };
     return clear(review, judged, signal);
   }

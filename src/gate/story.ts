@@ -1,7 +1,7 @@
 /** What happens at a lock, in words for whoever looks at it later: `kubectl get events` beside the record. */
 import { type Driver, type Release, recordName } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
-import type { Lock } from './lock.ts';
+import type { Client, Lock } from './lock.ts';
 import { duration, who } from './words.ts';
 
 export interface Chapter {
@@ -40,6 +40,13 @@ export function refusedForRival(rival: Lock, deploy: Deploy): Chapter {
 /** Rule 7, at the end of `waitedSeconds`. */
 export function refusedAfter(waitedSeconds: number, lock: Lock, deploy: Deploy): Chapter {
   const message = `${described(deploy)} was refused: it waited for ${duration(waitedSeconds)}, as long as a deploy may`;
+  return { reason: 'Refused', record: recordOf(lock), message };
+}
+
+/** A guard kept it from whoever would have ended it. @param what they wanted to do, such as `delete its record` */
+export function refusedToEnd(lock: Lock, client: Client, what: string): Chapter {
+  const { number, status, release } = lock.revision;
+  const message = `${who(client)} was refused to ${what}: revision ${number} (${status}) of release ${release.name} is live`;
   return { reason: 'Refused', record: recordOf(lock), message };
 }
 

@@ -1,4 +1,5 @@
 /** Writes the story of the locks as Events, behind everybody's back: no answer waits for it, or fails by it. */
+import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Chapter } from '../gate/story.ts';
 import type { EventRecorder } from '../kubernetes/events.ts';
@@ -14,8 +15,14 @@ const MAX_UNTOLD = 100;
 
 const EVENT_MS = 2_000;
 
+/** The API server asks again when it is refused, and programs try again at once: for so long the same is told once. */
+const SAME_MS = 10_000;
+
+const MAX_TOLD = 1_000;
+
 export function createStoryteller(events: EventRecorder, log: Logger): Storyteller {
   const untold: Chapter[] = [];
+  const told = new LRUCache<string, true>({ max: MAX_TOLD, ttl: SAME_MS });
   const stopping = new AbortController();
   let telling: Promise<void> | undefined;
   let dropped = false;
@@ -41,7 +48,9 @@ export function createStoryteller(events: EventRecorder, log: Logger): Storytell
 
   return {
     tell(chapter) {
-      if (stopping.signal.aborted) return;
+      const key = JSON.stringify(chapter);
+      if (stopping.signal.aborted || told.has(key)) return;
+      told.set(key, true);
       if (untold.length >= MAX_UNTOLD) {
         if (!dropped) log.warn({ untold: untold.length }, 'too many Events at once: some are not recorded');
         dropped = true;

@@ -4,6 +4,7 @@ import { parseAdmissionReview, type Review } from '../../src/gate/admission-revi
 import { createGuard } from '../../src/gate/guard.ts';
 import type { Client } from '../../src/gate/lock.ts';
 import { createIsOurs } from '../../src/gate/ourselves.ts';
+import type { Chapter } from '../../src/gate/story.ts';
 import { DRIVERS, type Driver, type Release, type Revision } from '../../src/helm/release.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
 import { testLog } from '../support/log.ts';
@@ -48,6 +49,7 @@ interface World {
 
 function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...world }: World = {}) {
   const logs = testLog();
+  const story: Chapter[] = [];
   const asked: ((Release & { number?: number }) | 'who am I')[] = [];
   const { read = async () => revisions, list = read, whoAmI = async () => LOCKKEEPER } = world;
   const guard = createGuard({
@@ -75,6 +77,7 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
     staleAfterSeconds: STALE_AFTER_SECONDS,
     date: () => NOW,
     log: logs.log,
+    onStory: (chapter) => story.push(chapter),
   });
   const controller = new AbortController();
   return {
@@ -87,6 +90,8 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
     /** What the API server was asked, in order. */
     asked,
     logs,
+    /** What is worth an Event. */
+    story,
   };
 }
 
@@ -285,7 +290,7 @@ t.test('given a stale lock, when its record is deleted, then the log keeps the t
 });
 
 t.test('given a live lock, when its record is deleted, then the refusal tells what to do', async (t) => {
-  const { review, logs } = guardIn({ holder: RUNNER });
+  const { review, logs, story } = guardIn({ holder: RUNNER });
   const verdict = await review(deletion({ user: 'alice', payload: 'top-secret-values' }));
   const message =
     'release prod/api: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner) is being deployed. ' +
@@ -310,6 +315,20 @@ t.test('given a live lock, when its record is deleted, then the refusal tells wh
     },
   ]);
   t.equal(logs.lines.length, 1);
+  t.same(story, [
+    {
+      reason: 'Refused',
+      record: {
+        driver: 'secrets',
+        namespace: 'prod',
+        name: 'sh.helm.release.v1.api.v6',
+        uid: 'uid-of-6',
+      },
+      message: 'alice was refused to delete its record: revision 6 (pending-upgrade) of release api is live',
+    },
+  ]);
+  await review(deletion({ user: 'alice', dryRun: true }));
+  t.equal(story.length, 1, 'nothing is told of a dry run');
   t.notMatch(logs.text(), /top-secret-values/);
 });
 

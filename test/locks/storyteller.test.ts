@@ -10,30 +10,34 @@ const chapter = (message: string, reason: Chapter['reason'] = 'Held'): Chapter =
   message,
 });
 
-t.test('one after another, in order; one that fails costs a line of the log', async (t) => {
-  const { log, lines } = testLog();
-  const written: unknown[] = [];
-  const all = Promise.withResolvers<void>();
-  const storyteller = createStoryteller(
-    {
-      async record(subject, text) {
-        if (text.message === 'odd') throw new Error('no');
-        if (written.push({ ...subject, ...text }) === 2) all.resolve();
+t.test(
+  'one after another, in order, and the same only once; one that fails costs a line of the log',
+  async (t) => {
+    const { log, lines } = testLog();
+    const written: unknown[] = [];
+    const all = Promise.withResolvers<void>();
+    const storyteller = createStoryteller(
+      {
+        async record(subject, text) {
+          if (text.message === 'odd') throw new Error('no');
+          if (written.push({ ...subject, ...text }) === 2) all.resolve();
+        },
       },
-    },
-    log,
-  );
-  storyteller.tell(chapter('a'));
-  storyteller.tell(chapter('odd'));
-  storyteller.tell({ ...chapter('b', 'Refused'), record: { ...record, driver: 'configmaps' } });
-  await all.promise;
-  t.match(written, [
-    { kind: 'Secret', name: record.name, uid: 'u', type: 'Normal', reason: 'Held', message: 'a' },
-    { kind: 'ConfigMap', type: 'Warning', reason: 'Refused', message: 'b' },
-  ]);
-  t.match(lines, [{ msg: 'no Event could be recorded', event: 'Held', reason: 'Error: no' }]);
-  await storyteller.stop();
-});
+      log,
+    );
+    storyteller.tell(chapter('a'));
+    storyteller.tell(chapter('odd'));
+    storyteller.tell(chapter('a'));
+    storyteller.tell({ ...chapter('b', 'Refused'), record: { ...record, driver: 'configmaps' } });
+    await all.promise;
+    t.match(written, [
+      { kind: 'Secret', name: record.name, uid: 'u', type: 'Normal', reason: 'Held', message: 'a' },
+      { kind: 'ConfigMap', type: 'Warning', reason: 'Refused', message: 'b' },
+    ]);
+    t.match(lines, [{ msg: 'no Event could be recorded', event: 'Held', reason: 'Error: no' }]);
+    await storyteller.stop();
+  },
+);
 
 t.test(
   'too many are dropped with one line, and what is not told at the end is dropped without',
