@@ -130,7 +130,7 @@ function tellOfRefusals(version: HelmVersion): void {
         /admission webhook "gate\.lockkeeper\.dev" denied the request: release prod\/api is locked by revision 2/,
       );
       t.match(stderr, /\(pending-upgrade, \d+s, alice\)\. Nothing was changed\. Yours waited for 1s/);
-      t.match(stderr, /To see the lock: kubectl get rlock api -n prod\. /);
+      t.match(stderr, /To see the lock: (kubectl get rlock|helm history) api -n prod\. /);
       await finish();
       await succeeds(t, upgrade, 'the upgrade never noticed');
       t.same(await history(w), ['1 superseded', '2 deployed']);
