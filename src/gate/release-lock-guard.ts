@@ -15,7 +15,15 @@ import type { Call } from './hold.ts';
 import type { Judgement, Lock, User } from './lock.ts';
 import { describeLock } from './log-fields.ts';
 import type { IsOurs } from './ourselves.ts';
-import { clearedByHand, keptAlive, lostTo, markGone, notCleared, notYours } from './release-lock-words.ts';
+import {
+  anotherLock,
+  clearedByHand,
+  keptAlive,
+  lostTo,
+  markGone,
+  notCleared,
+  notYours,
+} from './release-lock-words.ts';
 import { forbidden, RESOURCE, type Right } from './rights.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
 import { FORCE, type JudgedLock, who, wouldClear } from './words.ts';
@@ -78,9 +86,9 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     { user, before }: ReleaseLockWrite,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    const lock = await lockOf(review, before?.spec, signal);
-    // It is locked no more, or by another revision.
+    const { recordUID, lock } = await lockOf(review, before?.spec, signal);
     if (lock === undefined) return ALLOWED;
+    if (lock.revision.uid !== recordUID) return { allowed: true, warnings: [anotherLock(lock)] };
     const judged = { lock, judgement: judge(lock) };
     const denial = judged.judgement.verdict === 'live' && (await whyKept(review, user, judged, signal));
     if (denial) {
@@ -91,16 +99,12 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     return clear(review, judged, signal);
   }
 
-  /** The lock of which a ReleaseLock tells, if it is one still. */
-  async function lockOf(
-    { namespace, name }: Review,
-    spec: unknown,
-    signal: AbortSignal,
-  ): Promise<Lock | undefined> {
+  /** The record of which a ReleaseLock tells, and what locks its release now. */
+  async function lockOf({ namespace, name }: Review, spec: unknown, signal: AbortSignal) {
     const { driver, recordUID } = Object(spec) as { driver?: unknown; recordUID?: unknown };
     const known = DRIVERS.find((candidate) => candidate === driver);
     const found = known && (await find({ driver: known, namespace, name }, signal));
-    return found?.lock.revision.uid === recordUID ? found?.lock : undefined;
+    return { recordUID, lock: found?.lock };
   }
 
   /** Why a live lock is not cleared; undefined if it is. */

