@@ -9,7 +9,7 @@ export interface ReconcilerOptions {
   readonly reconcile: (signal: AbortSignal) => Promise<number>;
   readonly onError: (error: unknown) => void;
   /** How long it rests after each look, whoever wakes it: a thousand changes at once are worth one look. Default: 0. */
-  readonly restMs?: number;
+  readonly restMs?: () => number;
   readonly clock: Pick<Clock, 'after'>;
   /** A number from 0 up to 1, for the jitter. */
   readonly random: () => number;
@@ -29,7 +29,7 @@ const MIN_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 30_000;
 
 export function startReconciler(options: ReconcilerOptions): Reconciler {
-  const { reconcile, onError, restMs = 0, clock, random } = options;
+  const { reconcile, onError, restMs = () => 0, clock, random } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   let failures = 0;
@@ -59,9 +59,9 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   }
 
   /** Nothing but its end cuts this short. */
-  function rest(): Promise<void> {
+  function rest(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.after(restMs, resolve);
+    const cancel = clock.after(ms, resolve);
     cutShort = resolve;
     return promise.finally(cancel);
   }
@@ -70,9 +70,10 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
     while (!signal.aborted) {
       isWoken = false;
       const ms = await look();
-      if (restMs > 0 && !signal.aborted) await rest();
-      const isRested = restMs > 0 && ms <= restMs;
-      if (!isWoken && !isRested && !signal.aborted) await sleep(ms - restMs);
+      const rested = restMs();
+      if (rested > 0 && !signal.aborted) await rest(rested);
+      const isDue = rested > 0 && ms <= rested;
+      if (!isWoken && !isDue && !signal.aborted) await sleep(ms - rested);
     }
   }
 

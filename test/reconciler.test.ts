@@ -21,7 +21,7 @@ function start(t: Test, random = () => 1, restMs = 0) {
       return promise;
     },
     onError: (error) => errors.push(error),
-    restMs,
+    restMs: () => restMs,
     clock,
     random,
   });

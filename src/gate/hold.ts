@@ -105,6 +105,8 @@ export function createGate(options: GateOptions): Gate {
   const sleepers = createSleepers(clock);
   const clearTheWay = createClearTheWay({ clearer, log });
   const seated = new Set<Visit>();
+  /** How many of them wait for each release: asked for every lock, each time that any of them changes. */
+  const seats = new Map<string, number>();
   /** When no call comes here any more; known once it is closed. */
   let goneAt = 0;
 
@@ -124,7 +126,7 @@ export function createGate(options: GateOptions): Gate {
         cancelDeadline();
         call.signal.removeEventListener('abort', hangUp);
         if (visit.heldSince === undefined) return;
-        seated.delete(visit);
+        seat(visit, -1);
         onLeave((clock.now() - visit.heldSince) / 1000);
       });
   }
@@ -157,6 +159,15 @@ export function createGate(options: GateOptions): Gate {
       warnings: [],
       keep: undefined,
     };
+  }
+
+  function seat(visit: Visit, change: 1 | -1): void {
+    const key = releaseKey(visit.deploy.release);
+    const count = (seats.get(key) ?? 0) + change;
+    if (count > 0) seats.set(key, count);
+    else seats.delete(key);
+    if (change > 0) seated.add(visit);
+    else seated.delete(visit);
   }
 
   /** Decides once, and waits once if that is the decision; undefined means: look again. */
@@ -275,7 +286,7 @@ export function createGate(options: GateOptions): Gate {
       return sendAway(visit, judged, clock.now() >= giveUpAt);
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
-      seated.add(visit);
+      seat(visit, 1);
       const waiting = watched.waiting(deploy.release);
       log.info({ ...describe(deploy), ...describeLock(judged.lock), waiting, held: seated.size }, 'held');
     }
@@ -348,10 +359,7 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     held: () => seated.size,
-    waiting: (release) => {
-      const key = releaseKey(release);
-      return [...seated].filter((visit) => releaseKey(visit.deploy.release) === key).length;
-    },
+    waiting: (release) => seats.get(releaseKey(release)) ?? 0,
     close(lingersMs = 0) {
       goneAt = clock.now() + lingersMs;
       sleepers.close();

@@ -45,6 +45,6 @@ export function createPodReader({ read }: Pick<Requests, 'read'>): PodReader {
 
 function endOf({ metadata, status }: StoredPod, uid: string): string | undefined {
   if (metadata.uid !== uid) return 'was replaced by another pod of that name';
-  const { phase = '' } = status ?? {};
-  return FINISHED.includes(phase) ? `has finished (${phase})` : undefined;
+  const phase = status?.phase;
+  return phase !== undefined && FINISHED.includes(phase) ? `has finished (${phase})` : undefined;
 }

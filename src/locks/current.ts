@@ -32,7 +32,7 @@ export interface CurrentLocksOptions {
   readonly onChange: () => void;
   readonly onError: (error: unknown) => void;
   /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
-  readonly restMs?: number;
+  readonly restMs?: () => number;
   readonly clock: Clock;
   readonly random: () => number;
 }

@@ -29,7 +29,7 @@ export interface DeathsOptions {
   /** Another death was proven. */
   readonly onDeath: () => void;
   /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
-  readonly restMs?: number;
+  readonly restMs?: () => number;
   readonly clock: Pick<Clock, 'after' | 'now'>;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
@@ -73,7 +73,7 @@ export function createDeaths(options: DeathsOptions): Deaths {
     if (first === undefined) return Number.POSITIVE_INFINITY;
     const [namespace, at] = first;
     if (at > clock.now()) return at - clock.now();
-    const isRead = await look(namespace, holders.get(namespace) ?? [], signal);
+    const isRead = await look(namespace, holders.get(namespace) as Pod[], signal);
     due.set(namespace, clock.now() + (isRead ? LOOK_MS : FAILED_MS));
     return PAUSE_MS;
   }
@@ -129,7 +129,7 @@ export function createDeaths(options: DeathsOptions): Deaths {
   const reconciler = startReconciler({
     reconcile,
     onError: (error) => log.error({ err: error }, 'the holders of locks cannot be looked at'),
-    restMs: options.restMs ?? 0,
+    ...(options.restMs && { restMs: options.restMs }),
     clock,
     random,
   });

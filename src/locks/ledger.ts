@@ -35,7 +35,7 @@ export interface LedgerOptions {
   readonly waiting: (lock: Lock) => number;
   readonly staleAfterSeconds: number;
   /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
-  readonly restMs?: number;
+  readonly restMs?: () => number;
   readonly clock: Clock;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
@@ -76,7 +76,7 @@ const FAILED_MS = 30_000;
 const WRITES_AT_ONCE = 2;
 
 /** Writes until it looks again for what is more urgent. */
-const WRITES_A_ROUND = 20;
+const WRITES_A_ROUND = 100;
 
 /** A task, and when it is due. */
 interface Due {
@@ -230,7 +230,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
         log.warn({ reason: String(error) }, 'ReleaseLocks cannot be kept current');
       problem = String(status);
     },
-    restMs: options.restMs ?? 0,
+    ...(options.restMs && { restMs: options.restMs }),
     clock,
     random,
   });

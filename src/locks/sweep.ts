@@ -23,7 +23,7 @@ export interface SweepOptions {
   readonly autoClear: AutoClear;
   readonly clearer: Clearer;
   /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
-  readonly restMs?: number;
+  readonly restMs?: () => number;
   readonly clock: Pick<Clock, 'after' | 'now'>;
   /** A number from 0 up to 1, for the jitter. */
   readonly random: () => number;
@@ -46,7 +46,7 @@ const CLEAR_MS = 60_000;
 const AT_ONCE = 2;
 
 /** So many are cleared before the others are judged anew. */
-const A_ROUND = 20;
+const A_ROUND = 100;
 
 export function startSweep(options: SweepOptions): Sweep {
   const { locks, judge, autoClear, clearer, clock, random, log } = options;
@@ -142,7 +142,7 @@ export function startSweep(options: SweepOptions): Sweep {
   const reconciler = startReconciler({
     reconcile,
     onError: (error) => log.error({ err: error }, 'stale locks cannot be swept'),
-    restMs: options.restMs ?? 0,
+    ...(options.restMs && { restMs: options.restMs }),
     clock,
     random,
   });

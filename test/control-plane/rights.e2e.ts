@@ -139,8 +139,13 @@ async function forgetHolder(w: World, release: string): Promise<void> {
   const { apiVersion, kind, metadata, spec } = await entryOf(w, release, () => true);
   const { holder: _, ...rest } = spec;
   const { name } = metadata;
-  await w.admin.remove(`${LOCKS}/${name}`);
-  await w.admin.create(LOCKS, { apiVersion, kind, metadata: { name }, spec: rest });
+  const entry = { apiVersion, kind, metadata: { name }, spec: rest };
+  // As long as Lockkeeper is asked, nobody may; and the API server learns of it a moment later.
+  await w.removeWebhook();
+  const isDone = ({ code }: { readonly code: number }) => code < 300;
+  await until(() => w.admin.request('DELETE', `${LOCKS}/${name}`), isDone);
+  await until(() => w.admin.request('POST', LOCKS, entry), isDone);
+  await w.installWebhook();
 }
 
 /** What Lockkeeper is for, from the first deploy to the last clear, in one driver. */

@@ -61,3 +61,11 @@ t.test('what is no answer of an API server about that pod is no proof', async (t
   }
   t.equal(await howItEnded(pod, never), 'is gone');
 });
+
+t.test('a pod that nobody has said anything of may be running', async (t) => {
+  for (const status of [undefined, {}, { phase: 'Running' }]) {
+    const stored = { metadata: { uid: 'uid-1' }, ...(status && { status }) };
+    const { howItEnded } = createPodReader({ read: async <T>() => stored as T });
+    t.equal(await howItEnded({ namespace: 'prod', name: 'runner-7f9c', uid: 'uid-1' }, never), undefined);
+  }
+});

@@ -1,6 +1,7 @@
 /** Writes of ReleaseLocks: whoever comes second is told so, and nothing that was not seen is lost. */
 import t, { type Test } from 'tap';
 import {
+  createAnnotationsReader,
   createReleaseLockStore,
   type NewReleaseLock,
   type ReleaseLock,
@@ -75,4 +76,15 @@ t.test('a refusal is an error', async (t) => {
   const { store, once } = await world(t);
   once('POST', () => ({ status: 403 }));
   t.match(await failure(store.create(NEW, never)), { status: 403 });
+});
+
+t.test('its annotations are read as they are stored, and there are none of what is not there', async (t) => {
+  const { store, admin } = await world(t);
+  const annotationsOf = createAnnotationsReader(store);
+  const read = () => annotationsOf('prod', 'api', never);
+  t.strictSame(await read(), {}, 'there is none');
+  await store.create(NEW, never);
+  t.strictSame(await read(), {}, 'it has none');
+  await admin.patch(PATH, { metadata: { annotations: { a: 'b' } } });
+  t.strictSame(await read(), { a: 'b' });
 });

@@ -37,7 +37,7 @@ export interface RunningProgram {
 export function start(program: string, args: readonly string[], options: RunOptions = {}): RunningProgram {
   const child = spawn(program, args, {
     // A Helm lives for a second: what it would spend on collecting garbage (a fifth of its time), a suite waits for.
-    env: { PATH: process.env.PATH ?? '', GOGC: '400', ...options.env },
+    env: { PATH: process.env.PATH ?? '', ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     detached: options.ownGroup ?? false,
     ...options.user,
