@@ -173,7 +173,7 @@ async function everything(t: Test, w: World, driver: Driver): Promise<void> {
   t.match(await bob.remove(`/${gap}?force=true&strategy=delete`), { status: 200 });
   t.match(await bob.get(`/${gap}/wait?timeout=1`), { status: 204 });
   t.match(
-    await w.admin.list('/api/v1/namespaces/prod/events'),
+    await w.admin.list('/api/v1/namespaces/prod/events?fieldSelector=reason%3DCleared'),
     { length: 2 },
     'both clears are told as Events',
   );
