@@ -1,7 +1,7 @@
 /** ReleaseLocks: the locks as objects, for kubectl. Writes carry the version that they are based on. */
 import type { RecordMetadata } from '../helm/release.ts';
 import { createObjectLister, type Lister, pathOf } from './client.ts';
-import { KubernetesError, type Requests } from './requests.ts';
+import { isDone, type Requests } from './requests.ts';
 
 export const RELEASE_LOCKS = 'releaselocks';
 
@@ -106,14 +106,4 @@ export function createAnnotationsReader({ list }: Pick<ReleaseLockStore, 'list'>
 
 function path({ metadata: { namespace, name } }: ReleaseLock): string {
   return `${pathOf(RELEASE_LOCKS, namespace)}/${encodeURIComponent(name)}`;
-}
-
-async function isDone(writing: Promise<unknown>, lost: readonly number[]): Promise<boolean> {
-  try {
-    await writing;
-    return true;
-  } catch (error) {
-    if (error instanceof KubernetesError && lost.includes(error.status)) return false;
-    throw error;
-  }
 }

@@ -15,6 +15,17 @@ export class KubernetesError extends Error {
   }
 }
 
+/** Whether a write was made; false if it was refused with one of these statuses: somebody else was first. */
+export async function isDone(writing: Promise<unknown>, lost: readonly number[]): Promise<boolean> {
+  try {
+    await writing;
+    return true;
+  } catch (error) {
+    if (error instanceof KubernetesError && lost.includes(error.status)) return false;
+    throw error;
+  }
+}
+
 export interface Requests {
   /** The whole answer to a GET, which is sent again if need be. */
   read<T>(path: string, options: ReadOptions, signal: AbortSignal): Promise<T>;

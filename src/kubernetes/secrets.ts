@@ -1,6 +1,6 @@
 /** One Secret of Lockkeeper's own, by its name. Writes carry the version that they are based on. */
 import { pathOf } from './client.ts';
-import { KubernetesError, type Requests } from './requests.ts';
+import { isDone, KubernetesError, type Requests } from './requests.ts';
 
 export interface SecretStore {
   readonly namespace: string;
@@ -45,18 +45,8 @@ export function createSecretStore(
     },
     create(data, signal) {
       const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, data };
-      return isWritten(write('POST', collection, secret, signal), [409]);
+      return isDone(write('POST', collection, secret, signal), [409]);
     },
-    replace: (stored, data, signal) => isWritten(write('PUT', path, { ...stored, data }, signal), LOST),
+    replace: (stored, data, signal) => isDone(write('PUT', path, { ...stored, data }, signal), LOST),
   };
-}
-
-async function isWritten(writing: Promise<unknown>, lost: readonly number[]): Promise<boolean> {
-  try {
-    await writing;
-    return true;
-  } catch (error) {
-    if (error instanceof KubernetesError && lost.includes(error.status)) return false;
-    throw error;
-  }
 }
