@@ -4,6 +4,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import { createFenceObserver } from './gate/fence-observer.ts';
 import { createGuard } from './gate/guard.ts';
 import { createGate } from './gate/hold.ts';
 import type { Lock } from './gate/lock.ts';
@@ -219,6 +220,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 
   const releaseLocks = createReleaseLockStore(forPeople.requests);
+  const fenceObserver = createFenceObserver({
+    drivers,
+    reader: forDeploys.reader,
+    onStory: storyteller.tell,
+  });
   const releaseLockGuard = createReleaseLockGuard({
     find: forPeople.finder.find,
     clearer: forPeople.clearer,
@@ -271,6 +277,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     gate,
     guard,
     releaseLockGuard,
+    fenceObserver,
     rest: { locks, reviews: forPeople.reviews, clock },
     readiness,
     metrics,

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { duration } from './gate/words.ts';
-import type { KubernetesClient } from './kubernetes/client.ts';
+import type { KubernetesClient, WebhookConfigurations } from './kubernetes/client.ts';
 import type { Requests } from './kubernetes/requests.ts';
 import { createSecretStore } from './kubernetes/secrets.ts';
 import { type ListWatch, type ListWatchOptions, startListWatch } from './kubernetes/watch.ts';
@@ -51,6 +51,8 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
   const { authority, webhookConfiguration } = config;
   const shared = { clock, random, log };
   let webhook: ArmedWebhook | undefined;
+  /** Has API servers tell of what the fence refuses; nobody's deploy depends on it. */
+  let observer: ArmedWebhook | undefined;
   let watches: readonly ListWatch[] = [];
   let servedUntil: number | undefined;
   const own = options.source ? undefined : ownSource();
@@ -61,7 +63,10 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
     return selfManaged({
       store: createSecretStore(requests, namespace, secret),
       publishedSince: (certificate) => webhook?.publishedSince(certificate),
-      onBundle: () => webhook?.wake(),
+      onBundle() {
+        webhook?.wake();
+        observer?.wake();
+      },
       ...rest,
       ...shared,
     });
@@ -77,6 +82,15 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
     return startListWatch({ client, ...what, fieldSelector, onList: wake, onEvent: wake, ...shared });
   }
 
+  function keep(resource: WebhookConfigurations, name: string): ArmedWebhook {
+    const store = createWebhookConfigurationStore(requests, name, resource);
+    const bundle = () => own?.bundle();
+    const onPublished = () => own?.wake();
+    const armed = keepArmed({ store, isReady, bundle, onPublished, ...shared });
+    watches = [...watches, follow({ resource }, name, armed.wake)];
+    return armed;
+  }
+
   return {
     start(serve) {
       source.start((pair) => {
@@ -88,15 +102,8 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
         watches = [follow({ resource: 'secrets', namespace }, secret, own.wake)];
       }
       if (webhookConfiguration === undefined) return;
-      webhook = keepArmed({
-        store: createWebhookConfigurationStore(requests, webhookConfiguration),
-        isReady,
-        bundle: () => own?.bundle(),
-        onPublished: () => own?.wake(),
-        ...shared,
-      });
-      const resource = 'validatingwebhookconfigurations';
-      watches = [...watches, follow({ resource }, webhookConfiguration, webhook.wake)];
+      webhook = keep('validatingwebhookconfigurations', webhookConfiguration);
+      observer = keep('mutatingwebhookconfigurations', webhookConfiguration);
     },
     reasons() {
       if (servedUntil === undefined) return [`there is no serving certificate: ${source.problem()}`];
@@ -116,7 +123,8 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
       { certificate: 'authority', expiresAt: own?.authorityExpiresAt() },
     ],
     async stop() {
-      await Promise.all([source, ...(webhook ? [webhook] : []), ...watches].map((part) => part.stop()));
+      const armed = [webhook, observer].filter((part) => part !== undefined);
+      await Promise.all([source, ...armed, ...watches].map((part) => part.stop()));
     },
   };
 }

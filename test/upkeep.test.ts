@@ -148,7 +148,7 @@ t.test('an authority of our own: made, served, told to API servers, and shown', 
     t.notMatch(logs.text(), key.slice(200, 240), 'no key in the log');
   }
   t.notMatch(logs.text(), 'PRIVATE KEY');
-  await watches(cluster, 2);
+  await watches(cluster, 3);
   await upkeep.stop();
   await watches(cluster, 0);
 });

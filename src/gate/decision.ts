@@ -104,6 +104,34 @@ export function screenDeletion(review: Review, gated: readonly Driver[]): Deleti
   return { release, revision: record.revision, uid: review.objectUid, client, marked };
 }
 
+/** A write that the fence may refuse. */
+export interface Overwrite {
+  readonly release: Release;
+  readonly revision: number;
+  /** Helm's status, once it is written. */
+  readonly becomes: string;
+  readonly client: Client;
+}
+
+/** The write of a record that makes it deployed or pending; undefined for any other. */
+export function screenOverwrite(review: Review, gated: readonly Driver[]): Overwrite | undefined {
+  const { driver, labels, operation, namespace, name, client } = review;
+  const record = parseRecordName(name);
+  const becomes = labels.status ?? '';
+  if (operation !== 'UPDATE' || driver === undefined || !gated.includes(driver) || record === undefined) {
+    return undefined;
+  }
+  if (becomes !== 'deployed' && !isPending(becomes)) return undefined;
+  return { release: { driver, namespace, name: record.release }, revision: record.revision, becomes, client };
+}
+
+const ENDED: readonly string[] = ['failed', 'superseded', 'uninstalling', 'uninstalled'];
+
+/** Whether the fence refuses it; the rule itself is in deploy/chart/templates/fence.yaml. */
+export function isFenced(was: string, becomes: string): boolean {
+  return ENDED.includes(was) || (was === 'deployed' && isPending(becomes));
+}
+
 /** As people mark things: `=true`, or with nothing at all; and as they take it back. */
 export function isMarked(annotations: Review['annotations'], mark: string): boolean {
   return mark in annotations && annotations[mark] !== 'false';

@@ -1,12 +1,12 @@
 /** What happens at a lock, in words for whoever looks at it later: `kubectl get events` beside the record. */
-import { type Driver, type Release, recordName } from '../helm/release.ts';
+import { type Driver, type Release, type Revision, recordName } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
 import type { Client, Lock } from './lock.ts';
 import { duration, who } from './words.ts';
 
 export interface Chapter {
   /** One word, in CamelCase, as machines filter by it. */
-  readonly reason: 'Held' | 'Admitted' | 'Refused';
+  readonly reason: 'Held' | 'Admitted' | 'Refused' | 'Fenced';
   /** The record that it is told of. */
   readonly record: {
     readonly driver: Driver;
@@ -48,6 +48,16 @@ export function refusedToEnd(lock: Lock, client: Client, what: string): Chapter 
   const { number, status, release } = lock.revision;
   const message = `${who(client)} was refused to ${what}: revision ${number} (${status}) of release ${release.name} is live`;
   return { reason: 'Refused', record: recordOf(lock), message };
+}
+
+/** The fence keeps whoever lost its lock from writing its record. */
+export function keptOut(
+  { release, number, uid, status }: Revision,
+  becomes: string,
+  client: Client,
+): Chapter {
+  const message = `${who(client)} was kept from making revision ${number} of release ${release.name}, which is ${status}, ${becomes} again`;
+  return { reason: 'Fenced', record: recordAt(release, number, uid), message };
 }
 
 function recordOf({ revision: { release, number, uid } }: Lock): Chapter['record'] {

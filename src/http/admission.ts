@@ -6,6 +6,7 @@ import {
   toAdmissionReview,
   type Verdict,
 } from '../gate/admission-review.ts';
+import type { FenceObserver } from '../gate/fence-observer.ts';
 import type { Guard } from '../gate/guard.ts';
 import type { Gate } from '../gate/hold.ts';
 import type { ReleaseLockGuard } from '../gate/release-lock-guard.ts';
@@ -23,14 +24,16 @@ export interface AdmissionOptions {
   readonly gate: Pick<Gate, 'review'>;
   readonly guard: Guard;
   readonly releaseLockGuard: ReleaseLockGuard;
+  readonly fenceObserver: FenceObserver;
   readonly metrics: Pick<Metrics, 'admission'>;
 }
 
 export function useAdmission(app: FastifyInstance, options: AdmissionOptions): void {
-  const { gate, guard, releaseLockGuard, metrics } = options;
+  const { gate, guard, releaseLockGuard, fenceObserver, metrics } = options;
 
   function judgeOf({ releaseLock, operation }: Review): Pick<Gate, 'review'> {
     if (releaseLock !== undefined) return releaseLockGuard;
+    if (operation === 'UPDATE') return fenceObserver;
     return operation === 'DELETE' ? guard : gate;
   }
 

@@ -7,7 +7,9 @@ import type { Driver, RecordMetadata } from '../helm/release.ts';
 import { KubernetesError, type Requests } from './requests.ts';
 
 /** What there are lists and watches of, by metadata only. */
-export type Collection = Driver | 'pods' | 'validatingwebhookconfigurations';
+export type Collection = Driver | 'pods' | WebhookConfigurations;
+
+export type WebhookConfigurations = 'validatingwebhookconfigurations' | 'mutatingwebhookconfigurations';
 
 export interface KubernetesClient extends Lister<Collection, RecordMetadata> {
   /** The metadata of one object, or undefined if there is none. */
@@ -176,10 +178,9 @@ async function* linesOf(body: Dispatcher.ResponseData['body']): AsyncGenerator<s
 /** What is not in the core group. */
 const GROUPS: Readonly<Record<string, string>> = {
   validatingwebhookconfigurations: '/apis/admissionregistration.k8s.io/v1',
+  mutatingwebhookconfigurations: '/apis/admissionregistration.k8s.io/v1',
   releaselocks: '/apis/lockkeeper.dev/v1alpha1',
 };
-
-export const WEBHOOK_CONFIGURATIONS_PATH = pathOf('validatingwebhookconfigurations');
 
 /** Of a collection, in a namespace or in all. */
 export function pathOf(resource: string, namespace?: string): string {

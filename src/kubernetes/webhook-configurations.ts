@@ -1,5 +1,5 @@
-/** The one webhook configuration that tells API servers to ask Lockkeeper. */
-import { WEBHOOK_CONFIGURATIONS_PATH } from './client.ts';
+/** The webhook configurations that tell API servers to ask Lockkeeper. */
+import { pathOf, type WebhookConfigurations } from './client.ts';
 import { KubernetesError, type Requests } from './requests.ts';
 
 export interface WebhookConfigurationStore {
@@ -44,18 +44,24 @@ export interface AppliedWebhook {
 /** Helm, Argo CD and kubectl own the other fields, under their names. */
 const FIELD_MANAGER = 'lockkeeper';
 
+const KINDS: Readonly<Record<WebhookConfigurations, string>> = {
+  validatingwebhookconfigurations: 'ValidatingWebhookConfiguration',
+  mutatingwebhookconfigurations: 'MutatingWebhookConfiguration',
+};
+
 export function createWebhookConfigurationStore(
   { read, apply }: Pick<Requests, 'read' | 'apply'>,
   name: string,
+  resource: WebhookConfigurations = 'validatingwebhookconfigurations',
 ): WebhookConfigurationStore {
-  const path = `${WEBHOOK_CONFIGURATIONS_PATH}/${encodeURIComponent(name)}`;
+  const path = `${pathOf(resource)}/${encodeURIComponent(name)}`;
   return {
     name,
     read: (signal) => found(read<WebhookConfiguration>(path, { accept: 'application/json' }, signal), [404]),
     apply({ metadata: { uid, resourceVersion }, webhooks }, signal) {
       const configuration = {
         apiVersion: 'admissionregistration.k8s.io/v1',
-        kind: 'ValidatingWebhookConfiguration',
+        kind: KINDS[resource],
         // Without them, an apply would make a configuration that was deleted meanwhile: the emergency exit.
         metadata: { name, uid, resourceVersion },
         webhooks,

@@ -36,7 +36,7 @@ export function createStoryteller(events: EventRecorder, log: Logger): Storytell
   async function write({ record, reason, message }: Chapter): Promise<void> {
     const { driver, ...object } = record;
     const kind = driver === 'secrets' ? 'Secret' : 'ConfigMap';
-    const type = reason === 'Refused' ? 'Warning' : 'Normal';
+    const type = reason === 'Refused' || reason === 'Fenced' ? 'Warning' : 'Normal';
     const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(EVENT_MS)]);
     try {
       await events.record({ kind, ...object }, { type, reason, message }, signal);

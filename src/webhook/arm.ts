@@ -29,6 +29,7 @@ export const RULES = {
     ['CREATE', 'UPDATE', 'DELETE'],
     ['releaselocks'],
   ),
+  'fence.lockkeeper.dev': rulesFor('', 'v1', ['UPDATE'], ['secrets', 'configmaps']),
 } as const;
 
 const RULES_BY_NAME: Readonly<Record<string, readonly object[]>> = RULES;

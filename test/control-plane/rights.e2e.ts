@@ -432,16 +432,20 @@ function ownRights({ all }: Rendered): RightName[] {
 }
 
 for (const { drivers, rights } of [
-  { drivers: ['configmaps'], rights: 9 },
+  { drivers: ['configmaps'], rights: 13 },
   // Who may read and write all Secrets may do so with its own.
-  { drivers: ['secrets', 'configmaps'], rights: 5 },
+  { drivers: ['secrets', 'configmaps'], rights: 9 },
 ] as const) {
   t.test(`every right to its own objects is used, and none is missing: ${drivers}`, async (t) => {
     const cluster = await ownControlPlane(t);
     const admin = await cluster.client();
     await admin.createNamespace('lockkeeper');
     const rendered = await chart({ drivers, webhook: { url: 'https://127.0.0.1:1/admission' } });
-    await apply(admin, [...rightsAmong(rendered.objects), rendered.one('ValidatingWebhookConfiguration')]);
+    await apply(admin, [
+      ...rightsAmong(rendered.objects),
+      rendered.one('ValidatingWebhookConfiguration'),
+      rendered.one('MutatingWebhookConfiguration'),
+    ]);
     const before = (await auditEvents(cluster)).length;
 
     const { service } = await startServiceOn(t, cluster, { drivers, webhookConfiguration: 'lockkeeper' });

@@ -26,7 +26,7 @@ const OTHERS = [
 ];
 
 const CONFIGURATION =
-  'admissionregistration.k8s.io validatingwebhookconfigurations lockkeeper get+list+watch+patch';
+  'admissionregistration.k8s.io validatingwebhookconfigurations+mutatingwebhookconfigurations lockkeeper get+list+watch+patch';
 
 const RECORDS = 'get+list+watch+update+delete';
 

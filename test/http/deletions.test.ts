@@ -29,11 +29,12 @@ t.test(
     const { app } = await restApp(t, {
       gate: judge('gate'),
       guard: judge('guard'),
+      fenceObserver: judge('observer of the fence'),
       releaseLockGuard: judge('guard of ReleaseLocks'),
     });
     for (const [operation, message, resource] of [
       ['CREATE', 'the gate says no'],
-      ['UPDATE', 'the gate says no'],
+      ['UPDATE', 'the observer of the fence says no'],
       ['DELETE', 'the guard says no'],
       ['UPDATE', 'the guard of ReleaseLocks says no', RELEASE_LOCKS],
       ['DELETE', 'the guard of ReleaseLocks says no', RELEASE_LOCKS],
@@ -44,7 +45,7 @@ t.test(
     }
     t.strictSame(calls, [
       'gate 5000',
-      'gate 5000',
+      'observer of the fence 5000',
       'guard 5000',
       ...Array(2).fill('guard of ReleaseLocks 5000'),
     ]);

@@ -31,6 +31,7 @@ const locks: Locks = {
 export const bystanders = {
   guard: { review: unexpected },
   releaseLockGuard: { review: unexpected },
+  fenceObserver: { review: unexpected },
   rest: { locks, reviews: { whose: unexpected, may: unexpected }, clock: systemClock },
   onClose: () => {},
 } satisfies Partial<AppOptions>;
@@ -87,6 +88,7 @@ export interface RestAppOptions extends Partial<Locks>, Partial<AccessReviews> {
   readonly gate?: AppOptions['gate'];
   readonly guard?: AppOptions['guard'];
   readonly releaseLockGuard?: AppOptions['releaseLockGuard'];
+  readonly fenceObserver?: AppOptions['fenceObserver'];
 }
 
 export interface SendOptions {
@@ -133,6 +135,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
     gate: options.gate ?? { review: async () => ({ allowed: true, warnings: [] }) },
     guard: options.guard ?? bystanders.guard,
     releaseLockGuard: options.releaseLockGuard ?? bystanders.releaseLockGuard,
+    fenceObserver: options.fenceObserver ?? bystanders.fenceObserver,
     rest: {
       ...(options.mostWaitsOfOne !== undefined && { mostWaitsOfOne: options.mostWaitsOfOne }),
       clock,

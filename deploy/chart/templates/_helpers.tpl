@@ -182,6 +182,53 @@ webhooks:
 {{- end }}
 {{- end -}}
 
+{{/*
+The observer of the fence; .armed says whether with its rules. The fence tells nobody what it refuses, but mutating webhooks
+are asked before it; so this one is asked about what the fence is about to refuse, and about nothing else.
+*/}}
+{{- define "lockkeeper.fenceObserver" -}}
+{{- $root := .root }}
+{{- $was := "oldObject.metadata.?labels[?'status'].orValue('')" }}
+{{- $becomes := "object.metadata.?labels[?'status'].orValue('')" }}
+webhooks:
+  - name: fence.lockkeeper.dev
+    {{- include "lockkeeper.webhookClient" $root | nindent 4 }}
+    {{- if .armed }}
+    {{- include "lockkeeper.webhookRules" "UPDATE" | nindent 4 }}
+    {{- end }}
+    {{- include "lockkeeper.webhookNamespaces" $root | nindent 4 }}
+    objectSelector:
+      matchLabels:
+        owner: helm
+    matchConditions:
+      - name: is-a-helm-record
+        expression: >-
+          {{- include "lockkeeper.isAHelmRecord" . | nindent 10 }}
+      - name: is-fenced
+        expression: >-
+          {{- include "lockkeeper.isFenced" (dict "was" $was "becomes" $becomes) | nindent 10 }}
+    failurePolicy: Ignore
+    sideEffects: NoneOnDryRun
+    timeoutSeconds: 2
+{{- end -}}
+
+{{/* In CEL. ConfigMaps have no type; Helm itself looks at neither, but names all its records so. */}}
+{{- define "lockkeeper.isAHelmRecord" -}}
+dyn(oldObject).?type.orValue('') == 'helm.sh/release.v1'
+|| oldObject.metadata.name.startsWith('sh.helm.release.v1.')
+{{- end -}}
+
+{{/* In CEL, of what holds the status that a record has, and of what holds the one that it shall have. */}}
+{{- define "lockkeeper.isFenced" -}}
+(
+{{ .becomes }} == 'deployed'
+&& {{ .was }} in ['failed', 'superseded', 'uninstalling', 'uninstalled']
+) || (
+{{ .becomes }} in ['pending-install', 'pending-upgrade', 'pending-rollback']
+&& {{ .was }} in ['deployed', 'failed', 'superseded', 'uninstalling', 'uninstalled']
+)
+{{- end -}}
+
 {{- define "lockkeeper.webhookClient" -}}
 admissionReviewVersions: [v1]
 clientConfig:

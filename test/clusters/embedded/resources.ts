@@ -101,6 +101,8 @@ export const RESOURCES: readonly Resource[] = [
       kind: 'ValidatingWebhookConfiguration',
       namespaced: false,
     },
+    // Stored, and never asked: the embedded cluster changes no object on anybody's behalf.
+    { plural: 'mutatingwebhookconfigurations', kind: 'MutatingWebhookConfiguration', namespaced: false },
   ]),
   // As deploy/chart/templates/crd.yaml defines it.
   ...rows('lockkeeper.dev', 'v1alpha1', [
