@@ -426,8 +426,8 @@ function ownRights({ all }: Rendered): RightName[] {
   const everywhere = all('ClusterRole').flatMap((role) => role.rules as readonly Rule[]);
   const here = all('Role').flatMap((role) => role.rules as readonly Rule[]);
   return [...everywhere.filter(({ resourceNames }) => resourceNames), ...here].flatMap(
-    ({ apiGroups: [group], resources: [resource = ''], resourceNames: [name = ''] = [], verbs }) =>
-      verbs.map((verb) => `${nameOf(verb, resource, group)} ${name}`.trim()),
+    ({ apiGroups: [group], resources, resourceNames: [name = ''] = [], verbs }) =>
+      resources.flatMap((resource) => verbs.map((verb) => `${nameOf(verb, resource, group)} ${name}`.trim())),
   );
 }
 
