@@ -1,14 +1,16 @@
 /** People with any Helm, who deploy many releases side by side to one real cluster, with the fence or without it. */
 import { rm } from 'node:fs/promises';
 import type { Test } from 'tap';
+import { RULES } from '../../src/webhook/arm.ts';
 import type { ApiClient } from '../clusters/client.ts';
 import type { User } from '../clusters/cluster.ts';
 import type { ControlPlane } from '../clusters/control-plane/cluster.ts';
-import type { StoredObject } from '../clusters/kubernetes-object.ts';
+import type { KubernetesObject, StoredObject } from '../clusters/kubernetes-object.ts';
 import { emptyControlPlane } from '../clusters/start.ts';
 import { type Writes, watchWrites } from '../clusters/writes.ts';
 import type { HelmDriver } from '../e2e/world.ts';
-import { apply, readFence } from '../support/manifests.ts';
+import type { Front } from '../support/front.ts';
+import { apply, readFence, readManifest } from '../support/manifests.ts';
 import { until } from '../support/until.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { GoIsMissing } from '../tools/go.ts';
@@ -123,13 +125,54 @@ export function noFence(admin: ApiClient): Promise<void> {
   return fenceIs('gone', admin);
 }
 
-async function fenceIs(state: 'up' | 'gone', admin: ApiClient): Promise<void> {
+/**
+ * Puts up the webhook that is asked before the fence is, armed as Lockkeeper arms it, but for the URL. Resolves when the
+ * API server asks it. The fence is up.
+ */
+export async function putUpObserver(admin: ApiClient, front: Front): Promise<void> {
+  const objects = await readManifest('deploy/lockkeeper.yaml');
+  const found = objects.find(({ kind }) => kind === 'MutatingWebhookConfiguration');
+  const { webhooks, ...rest } = found as KubernetesObject & { webhooks: readonly object[] };
+  const { url, caCertificate } = front;
+  const clientConfig = { url: `${url}/admission`, caBundle: Buffer.from(caCertificate).toString('base64') };
+  const rules = RULES['fence.lockkeeper.dev'];
+  await apply(admin, [
+    { ...rest, webhooks: webhooks.map((webhook) => ({ ...webhook, clientConfig, rules })) },
+  ]);
+  const isAsked = () => front.admissions.some(({ operation }) => operation === 'UPDATE');
+  await probeFence(admin, isAsked);
+}
+
+function fenceIs(state: 'up' | 'gone', admin: ApiClient): Promise<void> {
+  return probeFence(admin, (code) => (code !== 200) === (state === 'up'));
+}
+
+/** Tries what the fence refuses, without doing it, until it is so. @param isSo of the answer's status */
+async function probeFence(admin: ApiClient, isSo: (code: number) => boolean): Promise<void> {
   const path = '/api/v1/namespaces/prod/configmaps';
   const name = 'sh.helm.release.v1.probe.v1';
   const probe = (status: string) => ({ metadata: { name, labels: { owner: 'helm', status } } });
   await admin.create(path, probe('failed'));
-  const isThere = async () =>
-    (await admin.request('PUT', `${path}/${name}?dryRun=All`, probe('deployed'))).code !== 200;
-  await until(isThere, (there) => there === (state === 'up'));
+  await until(
+    async () => (await admin.request('PUT', `${path}/${name}?dryRun=All`, probe('deployed'))).code,
+    isSo,
+  );
   await admin.remove(`${path}/${name}`);
+}
+
+/** Each Event of the fence at a release's records, once there are so many. */
+export async function fencedOf(
+  admin: ApiClient,
+  release: string,
+  atLeast: number,
+): Promise<readonly string[]> {
+  const path = '/api/v1/namespaces/prod/events?fieldSelector=reason%3DFenced';
+  return until(
+    async () => (await admin.list(path)).map(line).filter((told) => told.includes(`.v1.${release}.v`)),
+    ({ length }) => length >= atLeast,
+  );
+}
+
+function line({ type, message, involvedObject }: StoredObject): string {
+  return `${type} on ${(involvedObject as { name: string }).name}: ${message}`;
 }

@@ -7,7 +7,17 @@ import { type HelmDriver, lockkeeperOn, STALE_AFTER_MS } from '../e2e/world.ts';
 import { type RestClient, restClient } from '../support/rest.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
 import type { RunResult } from '../tools/run.ts';
-import { type Crew, crew, historyOf, nameAt, type Place, putUpFence, VERSIONS } from './crew.ts';
+import {
+  type Crew,
+  crew,
+  fencedOf,
+  historyOf,
+  nameAt,
+  type Place,
+  putUpFence,
+  putUpObserver,
+  VERSIONS,
+} from './crew.ts';
 
 interface Story {
   readonly name: string;
@@ -22,8 +32,10 @@ interface Story {
   /** The cluster refuses what the zombie is about to change, by then. */
   readonly obstructed?: boolean;
   readonly drivers?: readonly HelmDriver[];
-  /** How the zombie ends: its exit code, and what it says. */
-  readonly end: (version: HelmVersion) => readonly [code: number, stderr: RegExp];
+  /** What the fence keeps the zombie from making deployed again. */
+  readonly fenced?: readonly [revision: number, was: string];
+  /** How the zombie ends: its exit code, and what it says, with the words of the fence if that says something. */
+  readonly end: (version: HelmVersion, refusal: RegExp) => readonly [code: number, stderr: RegExp];
   readonly history: readonly string[];
   /** Of which deploy the release's resources are in the end. */
   readonly resources: 'zombie' | 'meanwhile';
@@ -40,6 +52,11 @@ function cannot(revision: number, was: string): RegExp {
   );
 }
 
+function toldOf(place: Place, revision: number, was: string): string {
+  const release = nameAt(place, 'api');
+  return `Warning on sh.helm.release.v1.${release}.v${revision}: alice was kept from making revision ${revision} of release ${release}, which is ${was}, deployed again`;
+}
+
 const isHelm4 = (version: HelmVersion) => version.startsWith('4.');
 
 const STORIES: readonly Story[] = [
@@ -50,7 +67,8 @@ const STORIES: readonly Story[] = [
     clear: 'mark-failed',
     meanwhile: NEW_DEPLOY,
     drivers: ['secret', 'configmap'],
-    end: () => [1, cannot(2, 'failed')],
+    fenced: [2, 'failed'],
+    end: (_, refusal) => [1, refusal],
     history: ['1 superseded', '2 failed', '3 deployed'],
     // A limit: what it does to the cluster comes before what it writes into its record.
     resources: 'zombie',
@@ -63,8 +81,9 @@ const STORIES: readonly Story[] = [
     clear: 'mark-failed',
     meanwhile: NEW_DEPLOY,
     obstructed: true,
+    fenced: [1, 'superseded'],
     // Helm 3 tells of the refusal only if it is asked to tell everything.
-    end: (version) => [1, isHelm4(version) ? cannot(1, 'superseded') : /field is immutable/],
+    end: (version, refusal) => [1, isHelm4(version) ? refusal : /field is immutable/],
     history: ['1 superseded', '2 failed', '3 deployed'],
     resources: 'meanwhile',
   },
@@ -74,8 +93,9 @@ const STORIES: readonly Story[] = [
     zombie: 'install R CHART --set hooks={post-install},outcome=Never,message=zombie',
     clear: 'mark-failed',
     meanwhile: NEW_DEPLOY,
+    fenced: [1, 'superseded'],
     // A limit: Helm never fails an install whose record it could not write; Helm 3 does not even say so.
-    end: (version) => [0, isHelm4(version) ? cannot(1, 'superseded') : /^$/],
+    end: (version, refusal) => [0, isHelm4(version) ? refusal : /^$/],
     history: ['1 superseded', '2 deployed'],
     resources: 'meanwhile',
   },
@@ -85,7 +105,8 @@ const STORIES: readonly Story[] = [
     zombie: FROZEN_UPGRADE,
     clear: 'mark-failed',
     meanwhile: 'uninstall R --keep-history',
-    end: () => [1, cannot(2, 'uninstalled')],
+    fenced: [2, 'uninstalled'],
+    end: (_, refusal) => [1, refusal],
     history: ['1 superseded', '2 uninstalled'],
     resources: 'zombie',
   },
@@ -98,7 +119,8 @@ const STORIES: readonly Story[] = [
     zombie: 'rollback R 1',
     clear: 'mark-failed',
     meanwhile: NEW_DEPLOY,
-    end: () => [1, cannot(3, 'failed')],
+    fenced: [3, 'failed'],
+    end: (_, refusal) => [1, refusal],
     history: ['1 superseded', '2 superseded', '3 failed', '4 superseded'],
     resources: 'zombie',
     repaired: true,
@@ -125,6 +147,7 @@ async function world(t: Test): Promise<World> {
   const c = await crew(t);
   const lockkeeper = await lockkeeperOn(t, c.cluster, { config: { holdSeconds: 0, maxWaitSeconds: 0 } });
   await putUpFence(c.admin);
+  await putUpObserver(c.admin, lockkeeper.front);
   return { ...c, rest: await restClient(t, lockkeeper, { username: 'bob' }) };
 }
 
@@ -164,23 +187,27 @@ async function live(w: World, place: Place, story: Story) {
   const { body } = await w.admin.request<{ data?: { message?: string } }>('GET', resources);
   return {
     cleared: status,
-    end: [code, stderr.trimEnd()],
+    ended: [code, stderr.trimEnd()],
     history: await historyOf(w, place, release),
     resources: body.data?.message,
+    told: await fencedOf(w.admin, release, story.fenced ? 1 : 0),
   };
 }
 
 for (const story of STORIES) {
   t.test(story.name, async (t) => {
     const w = await world(t);
-    const { drivers = ['secret'], end, history, resources } = story;
+    const { drivers = ['secret'], fenced, end, history, resources } = story;
+    const refusal = fenced ? cannot(...fenced) : /^$/;
     const places = VERSIONS.flatMap((version) => drivers.map((driver) => ({ version, driver })));
     await Promise.all(
       places.map(async (place) => {
         const { version, driver } = place;
-        const outcome = await live(w, place, story);
-        const expected = { cleared: 200, end: end(version), history, resources };
-        t.match(outcome, expected, `Helm ${version}, driver ${driver}: ${story.name}`);
+        const { ended, ...outcome } = await live(w, place, story);
+        const told = fenced ? [toldOf(place, ...fenced)] : [];
+        const name = `Helm ${version}, driver ${driver}: ${story.name}`;
+        t.match(ended, end(version, refusal), name);
+        t.same(outcome, { cleared: 200, history, resources, told }, name);
         if (story.repaired) await works(w, place, nameAt(place, 'api'), 'upgrade R CHART --reset-values');
       }),
     );
