@@ -83,7 +83,7 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
   }
 
   function keep(resource: WebhookConfigurations, name: string): ArmedWebhook {
-    const store = createWebhookConfigurationStore(requests, name, resource);
+    const store = createWebhookConfigurationStore(requests, resource, name);
     const bundle = () => own?.bundle();
     const onPublished = () => own?.wake();
     const armed = keepArmed({ store, isReady, bundle, onPublished, ...shared });

@@ -3,6 +3,7 @@ import { pathOf, type WebhookConfigurations } from './client.ts';
 import { KubernetesError, type Requests } from './requests.ts';
 
 export interface WebhookConfigurationStore {
+  /** As people write it: `ValidatingWebhookConfiguration/lockkeeper`. */
   readonly name: string;
   /** Undefined if there is none. */
   read(signal: AbortSignal): Promise<WebhookConfiguration | undefined>;
@@ -51,12 +52,12 @@ const KINDS: Readonly<Record<WebhookConfigurations, string>> = {
 
 export function createWebhookConfigurationStore(
   { read, apply }: Pick<Requests, 'read' | 'apply'>,
+  resource: WebhookConfigurations,
   name: string,
-  resource: WebhookConfigurations = 'validatingwebhookconfigurations',
 ): WebhookConfigurationStore {
   const path = `${pathOf(resource)}/${encodeURIComponent(name)}`;
   return {
-    name,
+    name: `${KINDS[resource]}/${name}`,
     read: (signal) => found(read<WebhookConfiguration>(path, { accept: 'application/json' }, signal), [404]),
     apply({ metadata: { uid, resourceVersion }, webhooks }, signal) {
       const configuration = {

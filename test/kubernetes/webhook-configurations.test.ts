@@ -15,6 +15,7 @@ async function world(t: Test) {
   const { admin, cluster, connection } = meddling;
   const store = createWebhookConfigurationStore(
     createRequests({ connection, pool: 'errands' }),
+    'validatingwebhookconfigurations',
     'lockkeeper',
   );
   const { webhooks, ...rest } = gateWebhook({ url: 'https://127.0.0.1:1', caCertificate: '' });

@@ -57,7 +57,7 @@ function start(t: Test, given: Given = {}) {
 
   armed = keepArmed({
     store: {
-      name: 'lockkeeper',
+      name: 'ValidatingWebhookConfiguration/lockkeeper',
       async read() {
         await answer('read');
         return stored;
@@ -145,7 +145,7 @@ t.test('behind a URL, it arms as soon as it is ready', async (t) => {
   const world = start(t, { clientConfig: { url: 'https://10.0.0.1:8443' } });
   await world.asleep();
   t.ok(hasRules(world) && trusts(world, OLD));
-  t.match(await world.logs.line(ARMED), { configuration: 'lockkeeper' });
+  t.match(await world.logs.line(ARMED), { configuration: 'ValidatingWebhookConfiguration/lockkeeper' });
 });
 
 t.test('behind a Service, it is trusted first, and armed 15 s after it was ready', async (t) => {
