@@ -1,7 +1,7 @@
 /** ReleaseLocks as the command line reads them: what Lockkeeper knows of a lock, beyond Helm's record. */
 import type { Judgement, Lock, Pod } from '../gate/lock.ts';
 import type { Driver } from '../helm/release.ts';
-import { KubernetesError, type Requests } from '../kubernetes/requests.ts';
+import { orNone, type Requests } from '../kubernetes/requests.ts';
 
 export interface ReleaseLock {
   readonly metadata: { readonly namespace: string; readonly name: string; readonly uid: string };
@@ -39,13 +39,8 @@ export async function readReleaseLocks(
   path: string,
   signal: AbortSignal,
 ): Promise<readonly ReleaseLock[] | undefined> {
-  try {
-    return (await read<{ items: readonly ReleaseLock[] }>(path, { accept: 'application/json' }, signal))
-      .items;
-  } catch (error) {
-    if (error instanceof KubernetesError && error.status === 404) return undefined;
-    throw error;
-  }
+  const list = read<{ items: readonly ReleaseLock[] }>(path, { accept: 'application/json' }, signal);
+  return (await orNone(list))?.items;
 }
 
 /** What `kubectl delete rlock` does, but for this very lock only. */

@@ -4,7 +4,7 @@
  */
 import type { Dispatcher } from 'undici';
 import type { Driver, RecordMetadata } from '../helm/release.ts';
-import { KubernetesError, type Requests } from './requests.ts';
+import { KubernetesError, orNone, type Requests } from './requests.ts';
 
 /** What there are lists and watches of, by metadata only. */
 export type Collection = Driver | 'pods' | WebhookConfigurations;
@@ -104,12 +104,7 @@ export function createKubernetesClient(requests: Pick<Requests, 'read' | 'open'>
 
     async get(resource, namespace, name, signal) {
       const path = `${pathOf(resource, namespace)}/${encodeURIComponent(name)}`;
-      try {
-        return (await requests.read<ApiObject>(path, { accept: METADATA_ONLY.one }, signal)).metadata;
-      } catch (error) {
-        if (error instanceof KubernetesError && error.status === 404) return undefined;
-        throw error;
-      }
+      return (await orNone(requests.read<ApiObject>(path, { accept: METADATA_ONLY.one }, signal)))?.metadata;
     },
   };
 }

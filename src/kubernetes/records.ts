@@ -4,7 +4,7 @@
  */
 import type { Driver, RecordMetadata } from '../helm/release.ts';
 import { pathOf } from './client.ts';
-import { KubernetesError, type Requests } from './requests.ts';
+import { KubernetesError, LOST, orNone, type Requests } from './requests.ts';
 
 /** A Secret or ConfigMap as the API server has it; fields that are not named here are kept as they are. */
 export interface StoredRecord {
@@ -46,17 +46,9 @@ export type Conflict = KubernetesError | undefined;
 
 export function createRecordStore({ read, write }: Pick<Requests, 'read' | 'write'>): RecordStore {
   return {
-    async read(driver, namespace, name, signal) {
-      try {
-        return await read<StoredRecord>(
-          recordPath(driver, namespace, name),
-          { accept: 'application/json' },
-          signal,
-        );
-      } catch (error) {
-        if (isStatus(error, 404)) return undefined;
-        throw error;
-      }
+    read(driver, namespace, name, signal) {
+      const path = recordPath(driver, namespace, name);
+      return orNone(read<StoredRecord>(path, { accept: 'application/json' }, signal));
     },
     replace: (driver, record, signal) =>
       unlessChanged(
@@ -91,11 +83,7 @@ async function unlessChanged(writing: Promise<unknown>): Promise<Conflict> {
     await writing;
     return undefined;
   } catch (error) {
-    if (isStatus(error, 409) || isStatus(error, 404)) return error;
+    if (error instanceof KubernetesError && LOST.includes(error.status)) return error;
     throw error;
   }
-}
-
-function isStatus(error: unknown, status: number): error is KubernetesError {
-  return error instanceof KubernetesError && error.status === status;
 }

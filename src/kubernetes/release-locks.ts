@@ -70,9 +70,6 @@ export interface ReleaseLockStore extends Lister<typeof RELEASE_LOCKS, ReleaseLo
 
 const TYPE = { apiVersion: 'lockkeeper.dev/v1alpha1', kind: 'ReleaseLock' };
 
-/** What the API server answers to a write of what somebody else has written, made or deleted meanwhile. */
-const LOST = [409, 404];
-
 export function createReleaseLockStore(
   requests: Pick<Requests, 'read' | 'open' | 'write'>,
 ): ReleaseLockStore {
@@ -84,13 +81,13 @@ export function createReleaseLockStore(
         write('POST', pathOf(RELEASE_LOCKS, lock.metadata.namespace), { ...TYPE, ...lock }, signal),
         [409],
       ),
-    replaceSpec: (lock, signal) => isDone(write('PUT', path(lock), { ...TYPE, ...lock }, signal), LOST),
+    replaceSpec: (lock, signal) => isDone(write('PUT', path(lock), { ...TYPE, ...lock }, signal)),
     replaceStatus: (lock, signal) =>
-      isDone(write('PUT', `${path(lock)}/status`, { ...TYPE, ...lock }, signal), LOST),
+      isDone(write('PUT', `${path(lock)}/status`, { ...TYPE, ...lock }, signal)),
     remove(lock, signal) {
       const { uid } = lock.metadata;
       const options = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid } };
-      return isDone(write('DELETE', path(lock), options, signal), LOST);
+      return isDone(write('DELETE', path(lock), options, signal));
     },
   };
 }

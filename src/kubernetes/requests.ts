@@ -15,13 +15,21 @@ export class KubernetesError extends Error {
   }
 }
 
+/** What the API server answers to a write of what somebody else has written, made or deleted meanwhile. */
+export const LOST: readonly number[] = [404, 409];
+
 /** Whether a write was made; false if it was refused with one of these statuses: somebody else was first. */
-export async function isDone(writing: Promise<unknown>, lost: readonly number[]): Promise<boolean> {
+export async function isDone(writing: Promise<unknown>, lost = LOST): Promise<boolean> {
+  const done = writing.then(() => true);
+  return (await orNone(done, lost)) ?? false;
+}
+
+/** What was answered; undefined if it was one of these statuses: there is no such thing, or not any more. */
+export async function orNone<T>(asking: Promise<T>, none: readonly number[] = [404]): Promise<T | undefined> {
   try {
-    await writing;
-    return true;
+    return await asking;
   } catch (error) {
-    if (error instanceof KubernetesError && lost.includes(error.status)) return false;
+    if (error instanceof KubernetesError && none.includes(error.status)) return undefined;
     throw error;
   }
 }

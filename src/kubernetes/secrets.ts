@@ -1,6 +1,6 @@
 /** One Secret of Lockkeeper's own, by its name. Writes carry the version that they are based on. */
 import { pathOf } from './client.ts';
-import { isDone, KubernetesError, type Requests } from './requests.ts';
+import { isDone, orNone, type Requests } from './requests.ts';
 
 export interface SecretStore {
   readonly namespace: string;
@@ -22,9 +22,6 @@ export interface StoredSecret {
   readonly data?: SecretData;
 }
 
-/** What the API server answers to a write of what somebody else has written, made or deleted meanwhile. */
-const LOST = [409, 404];
-
 export function createSecretStore(
   { read, write }: Pick<Requests, 'read' | 'write'>,
   namespace: string,
@@ -35,18 +32,11 @@ export function createSecretStore(
   return {
     namespace,
     name,
-    async read(signal) {
-      try {
-        return await read<StoredSecret>(path, { accept: 'application/json' }, signal);
-      } catch (error) {
-        if (error instanceof KubernetesError && error.status === 404) return undefined;
-        throw error;
-      }
-    },
+    read: (signal) => orNone(read<StoredSecret>(path, { accept: 'application/json' }, signal)),
     create(data, signal) {
       const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, data };
       return isDone(write('POST', collection, secret, signal), [409]);
     },
-    replace: (stored, data, signal) => isDone(write('PUT', path, { ...stored, data }, signal), LOST),
+    replace: (stored, data, signal) => isDone(write('PUT', path, { ...stored, data }, signal)),
   };
 }

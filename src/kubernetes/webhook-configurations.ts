@@ -1,6 +1,6 @@
 /** The webhook configurations that tell API servers to ask Lockkeeper. */
 import { pathOf, type WebhookConfigurations } from './client.ts';
-import { KubernetesError, type Requests } from './requests.ts';
+import { LOST, orNone, type Requests } from './requests.ts';
 
 export interface WebhookConfigurationStore {
   /** As people write it: `ValidatingWebhookConfiguration/lockkeeper`. */
@@ -58,7 +58,7 @@ export function createWebhookConfigurationStore(
   const path = `${pathOf(resource)}/${encodeURIComponent(name)}`;
   return {
     name: `${KINDS[resource]}/${name}`,
-    read: (signal) => found(read<WebhookConfiguration>(path, { accept: 'application/json' }, signal), [404]),
+    read: (signal) => orNone(read<WebhookConfiguration>(path, { accept: 'application/json' }, signal)),
     apply({ metadata: { uid, resourceVersion }, webhooks }, signal) {
       const configuration = {
         apiVersion: 'admissionregistration.k8s.io/v1',
@@ -68,16 +68,7 @@ export function createWebhookConfigurationStore(
         webhooks,
       };
       const query = new URLSearchParams({ fieldManager: FIELD_MANAGER, force: 'true' });
-      return found(apply<WebhookConfiguration>(`${path}?${query}`, configuration, signal), [404, 409]);
+      return orNone(apply<WebhookConfiguration>(`${path}?${query}`, configuration, signal), LOST);
     },
   };
-}
-
-async function found<T>(answer: Promise<T>, none: readonly number[]): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof KubernetesError && none.includes(error.status)) return undefined;
-    throw error;
-  }
 }

@@ -22,17 +22,19 @@ const STATUSES = [
 interface Write extends DeployOptions {
   readonly operation?: string;
   readonly name?: string;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** What is told when alice writes revision 6 of `prod/api`. */
 async function toldOf(
-  { operation = 'UPDATE', name, ...options }: Write,
+  { operation = 'UPDATE', name, labels, ...options }: Write,
   stored: Revision | undefined,
   drivers: readonly Driver[] = DRIVERS,
 ): Promise<readonly Chapter[]> {
   const wire = deployReview({ revision: 6, user: 'alice', ...options });
   Object.assign(wire.request, { operation });
   if (name !== undefined) Object.assign(wire.request.object?.metadata ?? {}, { name });
+  if (labels !== undefined) Object.assign(wire.request.object?.metadata ?? {}, { labels });
   const parsed = parseAdmissionReview(wire);
   if ('problem' in parsed) throw new Error(parsed.problem);
   const story: Chapter[] = [];
@@ -79,5 +81,6 @@ t.test('given anything else, then nothing is told', async (t) => {
   t.same(await toldOf({ status: 'deployed', dryRun: true }, failed), [], 'a dry run');
   t.same(await toldOf({ status: 'deployed', operation: 'CREATE' }, failed), [], 'a creation');
   t.same(await toldOf({ status: 'deployed', name: 'settings' }, failed), [], 'no record of Helm');
+  t.same(await toldOf({ labels: {} }, failed), [], 'a record that says nothing of itself');
   t.same(await toldOf({ status: 'deployed', driver: 'configmaps' }, failed, ['secrets']), [], 'not gated');
 });

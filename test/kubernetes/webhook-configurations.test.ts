@@ -40,7 +40,7 @@ function wanted({ metadata }: WebhookConfiguration, caBundle = 'AAAA') {
 
 t.test('it is read as it is, or there is none', async (t) => {
   const { store, install } = await world(t);
-  t.equal(store.name, 'lockkeeper');
+  t.equal(store.name, 'ValidatingWebhookConfiguration/lockkeeper');
   t.equal(await store.read(never), undefined);
   await install();
   t.match(await store.read(never), {
