@@ -7,6 +7,7 @@ import { pathOfVersion, resourcesOf } from '../clusters/control-plane/discovery.
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { emptyControlPlane } from '../clusters/start.ts';
 import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
+import { undefineReleaseLocks } from '../support/manifests.ts';
 import { serving } from '../support/serving.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, type RunResult, run } from '../tools/run.ts';
@@ -28,6 +29,7 @@ const FLOW_CONTROL = '/apis/flowcontrol.apiserver.k8s.io/v1';
 export async function chartWorld(t: Test): Promise<ChartWorld> {
   const cluster = await emptyControlPlane(t);
   const admin = await cluster.client();
+  await undefineReleaseLocks(admin);
   await admin.createNamespace('lockkeeper', { 'pod-security.kubernetes.io/enforce': 'restricted' });
   await admin.createNamespace('prod');
   t.teardown(async () => {

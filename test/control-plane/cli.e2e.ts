@@ -4,7 +4,7 @@ import t from 'tap';
 import { CHART, type CliWorld, cliWorld, hookOf } from '../cli/world.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { helmRecord, pathOf } from '../support/clearing.ts';
-import { defineReleaseLocks } from '../support/manifests.ts';
+import { defineReleaseLocks, undefineReleaseLocks } from '../support/manifests.ts';
 
 const RELEASE_LOCKS = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
 
@@ -28,6 +28,7 @@ t.test('Helm is killed in its hook: its lock is cleared', async (t) => {
 
 t.test('wait is woken, clear clears, list lists; without ReleaseLocks and with them', async (t) => {
   const w = await cliWorld(t);
+  await undefineReleaseLocks(w.admin);
   await w.admin.create(pathOf('secrets'), helmRecord(1, 'deployed'));
   const record = await w.admin.create(pathOf('secrets'), helmRecord(2, 'pending-upgrade'));
   t.match(await w.call(['list', '-A']), {

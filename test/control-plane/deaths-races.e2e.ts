@@ -45,6 +45,8 @@ async function race(t: Test, w: Runners, rest: RestClient, { deploy, clearAt, fi
   const record = await w.record(deploy);
   const { status, description } = infoOf(record, 'secret');
   t.equal(record.metadata.labels?.status, status, `${release}: label and content agree`);
+  // The watch may tell of the last write a moment after the record shows it.
+  await until(async () => statuses.has(status), Boolean);
   t.same([...statuses], ['pending-upgrade', status], `${release}: it ended once`);
   const events = await admin.list('/api/v1/namespaces/prod/events?fieldSelector=reason%3DCleared');
   const told = events.filter(({ involvedObject }) => (involvedObject as { name: string }).name === name);

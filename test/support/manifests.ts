@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { loadAllYaml, loadYaml } from '@kubernetes/client-node';
 import type { ApiClient } from '../clusters/client.ts';
+import { KEPT } from '../clusters/control-plane/empty.ts';
 import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 
 /** Where the API server keeps each kind that our manifests hold. */
@@ -64,10 +65,26 @@ export async function readDefinition(): Promise<KubernetesObject> {
 
 export const RELEASE_LOCKS_PATH = '/apis/lockkeeper.dev/v1alpha1/releaselocks';
 
-/** Resolves when they are served. */
+/**
+ * Resolves when they are served. On a real cluster they are from then on, for the tests to come as well: with each
+ * definition that comes or goes, an API server describes anew all that it serves.
+ */
 export async function defineReleaseLocks(admin: ApiClient): Promise<void> {
-  await apply(admin, [await readDefinition()]);
-  while ((await admin.request('GET', RELEASE_LOCKS_PATH)).code !== 200);
+  if (await areReleaseLocksServed(admin)) return;
+  const { metadata, ...rest } = await readDefinition();
+  await apply(admin, [{ ...rest, metadata: { ...metadata, labels: { ...metadata.labels, ...KEPT } } }]);
+  while (!(await areReleaseLocksServed(admin)));
+}
+
+/** For whoever wants a cluster without them. Resolves when none are served. */
+export async function undefineReleaseLocks(admin: ApiClient): Promise<void> {
+  const definition = await readDefinition();
+  await admin.request('DELETE', `${collectionOf(definition)}/${definition.metadata.name}`);
+  while (await areReleaseLocksServed(admin));
+}
+
+async function areReleaseLocksServed(admin: ApiClient): Promise<boolean> {
+  return (await admin.request('GET', RELEASE_LOCKS_PATH)).code === 200;
 }
 
 /** The policy that keeps what has ended from beginning again. */

@@ -19,7 +19,7 @@ import { type ApiClient, connect } from '../client.ts';
 import type { Cluster, KubeconfigOptions, User } from '../cluster.ts';
 import { writeKubeconfig } from '../kubeconfig.ts';
 import { age } from './age.ts';
-import { deletableCollections } from './discovery.ts';
+import { deletableCollections, isBuiltIn } from './discovery.ts';
 import { empty, KEPT } from './empty.ts';
 import { controlPlaneProgram } from './programs.ts';
 import { serviceAccountToken } from './service-accounts.ts';
@@ -102,7 +102,7 @@ export async function useControlPlane(running: RunningControlPlane): Promise<Con
     return connected;
   }
   const admin = await client();
-  const everything = await deletableCollections(admin);
+  const everything = await deletableCollections(admin, isBuiltIn);
 
   return {
     url,

@@ -23,13 +23,25 @@ export async function resourcesOf(api: Pick<ApiClient, 'request'>, apiVersion: s
 }
 
 interface ApiGroups {
-  readonly groups: readonly { readonly preferredVersion: { readonly groupVersion: string } }[];
+  readonly groups: readonly {
+    readonly name: string;
+    readonly preferredVersion: { readonly groupVersion: string };
+  }[];
+}
+
+/** `apps`, or `rbac.authorization.k8s.io`; whoever defines resources does so in a domain of their own. */
+export function isBuiltIn(group: string): boolean {
+  return !group.includes('.') || group.endsWith('.k8s.io');
 }
 
 /** The paths of all collections that can be deleted at once, with NAMESPACE in place of `namespaces/prod`. */
-export async function deletableCollections(api: Pick<ApiClient, 'request'>): Promise<string[]> {
+export async function deletableCollections(
+  api: Pick<ApiClient, 'request'>,
+  isWanted: (group: string) => boolean = () => true,
+): Promise<string[]> {
   const { body } = await api.request<ApiGroups>('GET', '/apis');
-  const versions = ['v1', ...body.groups.map(({ preferredVersion }) => preferredVersion.groupVersion)];
+  const groups = body.groups.filter(({ name }) => isWanted(name));
+  const versions = ['v1', ...groups.map(({ preferredVersion }) => preferredVersion.groupVersion)];
   const found = await Promise.all(
     versions.map(async (version) =>
       (await resourcesOf(api, version))

@@ -40,8 +40,9 @@ const PATIENCE_MS = 30_000;
 export async function empty(admin: ApiClient, namespaced: readonly string[]): Promise<void> {
   for (const path of CLUSTER_SCOPED) await clear(admin, path, path);
   await undefineResources(admin);
+  const custom = await customCollections(admin);
   await Promise.all(
-    namespaced.map((path) =>
+    [...namespaced, ...custom].map((path) =>
       clear(admin, path.replace('/NAMESPACE', ''), path, ({ metadata: { namespace = '' } }) =>
         SYSTEM_NAMESPACES.includes(namespace),
       ),
@@ -57,6 +58,23 @@ async function undefineResources(admin: ApiClient): Promise<void> {
   const definitions = await admin.list(`${DEFINITIONS}?${SELECTED}`);
   await Promise.all(definitions.map(({ metadata }) => admin.remove(`${DEFINITIONS}/${metadata.name}`)));
   while ((await admin.list(`${DEFINITIONS}?${SELECTED}`)).length > 0) await delay(PAUSE_MS);
+}
+
+interface Definition {
+  readonly spec: {
+    readonly group: string;
+    readonly names: { readonly plural: string };
+    readonly versions: readonly { readonly name: string }[];
+  };
+}
+
+/** Of the definitions that stay. */
+async function customCollections(admin: ApiClient): Promise<string[]> {
+  const stay = await admin.list(`${DEFINITIONS}?labelSelector=${Object.keys(KEPT)}`);
+  const definitions = stay as unknown as readonly Definition[];
+  return definitions.flatMap(({ spec: { group, names, versions } }) =>
+    versions.map(({ name }) => `/apis/${group}/${name}/NAMESPACE/${names.plural}`),
+  );
 }
 
 /**
