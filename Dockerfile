@@ -12,6 +12,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
+COPY deploy/trim-client.ts deploy/
 RUN npm run build
 
 FROM node:24-trixie-slim AS production

@@ -32,13 +32,13 @@ async function configured<T>(prepare: () => T, about = ''): Promise<Awaited<T>> 
 const config = await configured(() => readConfig(process.env));
 const { tlsFiles } = config;
 const first = await configured(() => tlsFiles && readKeyPair(tlsFiles.certFile, tlsFiles.keyFile));
-// The Kubernetes client takes half a second to load, and a wrong configuration need not wait for it.
-const [{ KubeConfig }, { clusterOf }, { startService }] = await Promise.all([
-  import('@kubernetes/client-node'),
+// All of it takes a while to load, and a wrong configuration need not wait for it.
+const [{ newKubeConfig }, { clusterOf }, { startService }] = await Promise.all([
+  import('./kubernetes/kubeconfig.ts'),
   import('./kubernetes/connection.ts'),
   import('./service.ts'),
 ]);
-const kubeConfig = new KubeConfig();
+const kubeConfig = newKubeConfig();
 await configured(() => kubeConfig.loadFromDefault(), 'the kubeconfig cannot be used: ');
 await configured(() => clusterOf(kubeConfig));
 

@@ -1,7 +1,7 @@
 /** The process that `helm test` runs in a pod: its environment, its words, its exit code. */
-import { KubeConfig } from '@kubernetes/client-node';
 import { systemClock } from './clock.ts';
 import { connect } from './kubernetes/connection.ts';
+import { newKubeConfig } from './kubernetes/kubeconfig.ts';
 import { createRequests } from './kubernetes/requests.ts';
 import { tryGate } from './self-test-trial.ts';
 
@@ -16,7 +16,7 @@ const {
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 try {
-  const kubeConfig = new KubeConfig();
+  const kubeConfig = newKubeConfig();
   kubeConfig.loadFromDefault();
   const connection = connect(kubeConfig, { clock: systemClock });
   const passed = await tryGate({

@@ -20,10 +20,10 @@ export interface Place {
 
 /** @throws Failure when there is none, or one that cannot be used */
 export async function loadKubeconfig(choice: KubeconfigChoice, place: Place): Promise<KubeConfig> {
-  // Half a second, which a wrong command line need not wait for.
-  const { KubeConfig } = await import('@kubernetes/client-node');
+  // A wrong command line need not wait for it.
+  const { newKubeConfig } = await import('../kubernetes/kubeconfig.ts');
   const loaded = filesOf(choice, place).map((file) => {
-    const one = new KubeConfig();
+    const one = newKubeConfig();
     try {
       one.loadFromFile(file);
     } catch (error) {
@@ -34,7 +34,7 @@ export async function loadKubeconfig(choice: KubeconfigChoice, place: Place): Pr
     }
     return one;
   });
-  const kubeConfig = new KubeConfig();
+  const kubeConfig = newKubeConfig();
   if (loaded.length === 0) loadInCluster(kubeConfig, place);
   else kubeConfig.loadFromOptions(merge(loaded));
   choose(kubeConfig, choice);

@@ -35,9 +35,6 @@ const OF_BUILT_HELMS = /\/(helm-[\d.]+|holds)\.e2e\.ts$/;
 /** The same stories by the Helms of npm, which lie between those. What must be shown with every Helm is in holds.e2e.ts. */
 const OF_NPM_HELMS = /\/(delete|helm|stale)-[\d.]+\.test\.ts$/;
 
-/** A minute and more each: they begin first, so that none of them is left to run alone at the end. */
-const SLOW = /\/(helm-[\d.]+|rights|fence|traps)\.e2e\.ts$/;
-
 const PAGE = 'docs/helm-versions.md';
 
 const HOW_TO_GET_IT =
@@ -92,9 +89,7 @@ function wholeSuite(): string[] {
     (file) => !EMBEDDED_ONLY.test(file),
   );
   const leftOut = withAllHelms ? OF_NPM_HELMS : OF_BUILT_HELMS;
-  return files
-    .filter((file) => OF_THE_CLUSTER.test(file) === ofTheCluster && !leftOut.test(file))
-    .sort((one, other) => Number(SLOW.test(other)) - Number(SLOW.test(one)));
+  return files.filter((file) => OF_THE_CLUSTER.test(file) === ofTheCluster && !leftOut.test(file));
 }
 
 async function runSuite(files: readonly string[]): Promise<number> {
