@@ -6,7 +6,7 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TLocalizedValidationError } from 'typebox/error';
 import type { Driver } from '../helm/release.ts';
-import type { Client, User } from './lock.ts';
+import type { Client, Pod, User } from './lock.ts';
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
@@ -21,12 +21,22 @@ const EnvelopeSchema = Type.Object({
   }),
 });
 
+/**
+ * Kubernetes asks about what it has checked: other names no object can have (DNS-1123). But whoever can reach Lockkeeper can
+ * forge a review, and names stand in paths and selectors of requests, and are remembered.
+ */
+const Name = Type.String({ pattern: '^[a-z0-9.-]*$', maxLength: 253 });
+const Namespace = Type.String({ pattern: '^[a-z0-9-]*$', maxLength: 63 });
+
+/** A UUID has 36. */
+const Uid = Type.String({ pattern: '^[A-Za-z0-9-]*$', maxLength: 64 });
+
 const ObjectSchema = Type.Object({
   type: Nullable(Type.String()),
   metadata: Nullable(
     Type.Object({
-      name: Nullable(Type.String()),
-      uid: Nullable(Type.String()),
+      name: Nullable(Name),
+      uid: Nullable(Uid),
       labels: Nullable(Type.Record(Type.String(), Type.String())),
       annotations: Nullable(Type.Record(Type.String(), Type.String())),
     }),
@@ -37,8 +47,8 @@ const ObjectSchema = Type.Object({
 
 /** What is read of a review of a Secret, a ConfigMap or a ReleaseLock; Go writes null for what is empty. */
 const RequestSchema = Type.Object({
-  namespace: Nullable(Type.String()),
-  name: Nullable(Type.String()),
+  namespace: Nullable(Namespace),
+  name: Nullable(Name),
   dryRun: Nullable(Type.Boolean()),
   userInfo: Type.Object({
     username: Nullable(Type.String()),
@@ -171,14 +181,25 @@ function toUser({ username, uid, groups, extra }: Request['userInfo']): User {
 const POD_NAME = 'authentication.kubernetes.io/pod-name';
 const POD_UID = 'authentication.kubernetes.io/pod-uid';
 
+/** Longer names of users are cut: they are remembered, and shown to people. */
+const MAX_USER_LENGTH = 1_024;
+
+const pods = Compile(Type.Object({ namespace: Namespace, name: Name, uid: Uid }));
+
 function toClient({ username, extra }: Request['userInfo']): Client {
-  const user = username || 'an unnamed user';
+  const name = username || 'an unnamed user';
+  const user = name.length > MAX_USER_LENGTH ? `${name.slice(0, MAX_USER_LENGTH)}…` : name;
+  return { user, pod: toPod(user, extra) };
+}
+
+function toPod(user: string, extra: Request['userInfo']['extra']): Pod | undefined {
   const [name] = extra?.[POD_NAME] ?? [];
   const [uid] = extra?.[POD_UID] ?? [];
   // A token is bound to a pod of its service account's own namespace.
   const namespace = /^system:serviceaccount:([^:]+):/.exec(user)?.[1];
-  const pod = name && uid && namespace ? { namespace, name, uid } : undefined;
-  return { user, pod };
+  if (!name || !uid || !namespace) return undefined;
+  const pod = { namespace, name, uid };
+  return pods.Check(pod) ? pod : undefined;
 }
 
 function payloadOf(data: unknown): string {

@@ -15,6 +15,7 @@ import {
   type Driver,
   isPending,
   isRecordName,
+  isSelectable,
   type PendingStatus,
   parseRecordName,
   parseRevisionNumber,
@@ -151,6 +152,7 @@ function identify({
 }: Review): { release: string; revision: number } | string {
   const record = parseRecordName(name);
   if (record === undefined) return 'its name is not sh.helm.release.v1.<release>.v<revision>';
+  if (!isSelectable(record.release)) return 'no release can have that name';
   if (labels.owner !== 'helm') return 'it has no label owner=helm';
   if (!labels.name) return 'it has no label name, so it belongs to no release';
   if (labels.name !== record.release) return `its label name is ${JSON.stringify(labels.name)}`;

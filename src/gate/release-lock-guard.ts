@@ -7,7 +7,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { DRIVERS } from '../helm/release.ts';
+import { DRIVERS, isSelectable } from '../helm/release.ts';
 import type { Denial, ReleaseLockWrite, Review, Verdict } from './admission-review.ts';
 import type { Clearer, ClearOutcome, Target } from './clearing.ts';
 import { isMarked, KUBERNETES } from './decision.ts';
@@ -103,8 +103,8 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
   async function lockOf({ namespace, name }: Review, spec: unknown, signal: AbortSignal) {
     const { driver, recordUID } = Object(spec) as { driver?: unknown; recordUID?: unknown };
     const known = DRIVERS.find((candidate) => candidate === driver);
-    const found = known && (await find({ driver: known, namespace, name }, signal));
-    return { recordUID, lock: found?.lock };
+    const found = known && isSelectable(name) && (await find({ driver: known, namespace, name }, signal));
+    return { recordUID, lock: found ? found.lock : undefined };
   }
 
   /** Why a live lock is not cleared; undefined if it is. */

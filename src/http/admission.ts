@@ -79,6 +79,9 @@ function decisionOf(verdict: Verdict): Decision {
 
 const MILLISECONDS = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const;
 
+/** No webhook may be given more (`timeoutSeconds` is from 1 to 30); and timers take no more than 24 days. */
+const MAX_TIMEOUT_MS = 30_000;
+
 /** The API server says how long it waits as Go writes durations: `15s`, `1m30s`. In milliseconds. */
 export function parseDuration(text: unknown): number | undefined {
   if (typeof text !== 'string' || !/^(\d+(\.\d+)?(ms|[hms]))+$/.test(text)) return undefined;
@@ -86,5 +89,5 @@ export function parseDuration(text: unknown): number | undefined {
   for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[hms])/g)) {
     total += Number(count) * MILLISECONDS[unit as keyof typeof MILLISECONDS];
   }
-  return total;
+  return Math.min(total, MAX_TIMEOUT_MS);
 }

@@ -46,6 +46,14 @@ t.test('a body that is no review is refused in words, with its uid if it has one
       'r-1',
       /request\.resource must have required properties/,
     ],
+    ['a name that no object can have', withRequest({ name: 'a=b' }), 'r-1', /request\.name must match/],
+    ['a path as name', named({ name: '../x' }), 'r-1', /request\.object\.metadata\.name must match/],
+    ['half a character', named({ name: 'a\ud800' }), 'r-1', /request\.object\.metadata\.name must match/],
+    ['a name that is too long', withRequest({ name: 'a'.repeat(254) }), 'r-1', /more than 253/],
+    ['a namespace that is none', withRequest({ namespace: '..' }), 'r-1', /request\.namespace must match/],
+    ['too long a namespace', withRequest({ namespace: 'a'.repeat(64) }), 'r-1', /more than 63/],
+    ['a uid that is none', named({ uid: '{}' }), 'r-1', /request\.object\.metadata\.uid must match/],
+    ['a uid of a megabyte', named({ uid: 'a'.repeat(2 ** 20) }), 'r-1', /more than 64/],
     ['nobody asks', withRequest({ userInfo: null }), 'r-1', /request\.userInfo must be object/],
   ];
   for (const [name, body, uid, problem] of rows) {
@@ -58,8 +66,12 @@ t.test('a body that is no review is refused in words, with its uid if it has one
 });
 
 function labelled(labels: object): object {
+  return named({ labels });
+}
+
+function named(metadata: object): object {
   const review = deployReview({ reviewUid: 'r-1' });
-  Object.assign(review.request.object?.metadata ?? {}, { labels });
+  Object.assign(review.request.object?.metadata ?? {}, metadata);
   return review;
 }
 
@@ -117,6 +129,16 @@ t.test('who sent it', async (t) => {
       'a person who claims a pod',
       { username: 'mallory', extra: extra(['p'], ['u']) },
       { user: 'mallory', pod: undefined },
+    ],
+    [
+      'a pod that cannot be',
+      { username: runner, extra: extra(['../runner'], ['f4ff']) },
+      { user: runner, pod: undefined },
+    ],
+    [
+      'a name that is too long to be remembered',
+      { username: 'a'.repeat(1_025) },
+      { user: `${'a'.repeat(1_024)}…`, pod: undefined },
     ],
     ['nobody', {}, { user: 'an unnamed user', pod: undefined }],
   ] as const) {

@@ -129,6 +129,12 @@ t.test('rule 2: a record that contradicts itself: deny 400, and say where', asyn
     ['a generated name', (r) => rename(r, 'sh.helm.release.v1.api.v7-x7k2p'), 'its name is not'],
     ['no release in the name', (r) => rename(r, 'sh.helm.release.v1..v7'), 'its name is not'],
     ['revision 0', (r) => rename(r, 'sh.helm.release.v1.api.v0'), 'its name is not'],
+    ['a name for no release', (r) => rename(r, 'sh.helm.release.v1.a-.v7'), 'no release can have that name'],
+    [
+      'a name for no label',
+      (r) => rename(r, `sh.helm.release.v1.${'a'.repeat(64)}.v7`),
+      'no release can have that name',
+    ],
     ['no owner', (r) => setLabel(r, 'owner', undefined), 'no label owner=helm'],
     ['another owner', (r) => setLabel(r, 'owner', 'flux'), 'no label owner=helm'],
     ['no release', (r) => setLabel(r, 'name', undefined), 'no label name, so it belongs to no release'],

@@ -30,6 +30,7 @@ interface Entry {
 interface Request {
   readonly operation?: string;
   readonly user?: string;
+  readonly name?: string;
   readonly dryRun?: boolean;
   /** As it is stored; null for nothing. */
   readonly before?: Entry | null;
@@ -38,10 +39,11 @@ interface Request {
 }
 
 /** By default, alice deletes the ReleaseLock of `prod/api`. */
-function reviewOf({ operation = 'DELETE', user = 'alice', dryRun, before = {}, after = null }: Request) {
+function reviewOf(request: Request) {
+  const { operation = 'DELETE', user = 'alice', name = 'api', dryRun, before = {}, after = null } = request;
   const object = (entry: Entry | null) =>
     entry && {
-      metadata: { name: 'api', namespace: 'prod', uid: 'entry-1', annotations: entry.annotations ?? null },
+      metadata: { name, namespace: 'prod', uid: 'entry-1', annotations: entry.annotations ?? null },
       spec: 'spec' in entry ? entry.spec : SPEC,
     };
   const parsed = parseAdmissionReview({
@@ -51,7 +53,7 @@ function reviewOf({ operation = 'DELETE', user = 'alice', dryRun, before = {}, a
       uid: 'r-1',
       operation,
       namespace: 'prod',
-      name: 'api',
+      name,
       dryRun,
       resource: { group: 'lockkeeper.dev', version: 'v1alpha1', resource: 'releaselocks' },
       userInfo: user
@@ -122,6 +124,15 @@ function guardIn(world: World = {}) {
 }
 
 const ALLOWED = { allowed: true, warnings: [] };
+
+t.test(
+  'given a name that no release can have, then there is no lock, and nobody looks for one',
+  async (t) => {
+    const { review, asked, cleared } = guardIn();
+    for (const name of ['a'.repeat(64), '-', '']) t.strictSame(await review({ name }), ALLOWED, name);
+    t.strictSame([asked, cleared], [[], []]);
+  },
+);
 
 t.test('given each write by each writer, then only these are refused', async (t) => {
   const other = { spec: { ...SPEC, holder: { user: 'mallory' } } };
