@@ -103,7 +103,8 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
   async function lockOf({ namespace, name }: Review, spec: unknown, signal: AbortSignal) {
     const { driver, recordUID } = Object(spec) as { driver?: unknown; recordUID?: unknown };
     const known = DRIVERS.find((candidate) => candidate === driver);
-    const found = known && isSelectable(name) && (await find({ driver: known, namespace, name }, signal));
+    const mayBe = namespace !== '' && isSelectable(name);
+    const found = known && mayBe && (await find({ driver: known, namespace, name }, signal));
     return { recordUID, lock: found ? found.lock : undefined };
   }
 
