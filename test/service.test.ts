@@ -348,3 +348,34 @@ async function send(options: RequestOptions, body?: object): Promise<{ code: num
   const response = await promise;
   return { code: response.statusCode ?? 0, body: await text(response) };
 }
+
+t.test('the end of a pod that holds a lock is seen, and waited out', async (t) => {
+  const w = await world(t);
+  await w.admin.createNamespace('ci');
+  const pods = '/api/v1/namespaces/ci/pods';
+  const spec = { containers: [{ name: 'helm', image: 'helm' }] };
+  const { metadata } = await w.admin.create(pods, { metadata: { name: 'runner-7f9c' }, spec });
+  const runner = await w.cluster.client({
+    username: 'system:serviceaccount:ci:runner',
+    extra: {
+      'authentication.kubernetes.io/pod-name': ['runner-7f9c'],
+      'authentication.kubernetes.io/pod-uid': [metadata.uid],
+    },
+  });
+  const rest = await restClient(t, w, BOB);
+  await create(runner, 'api', 2);
+  await until(
+    () => rest.get('/api'),
+    ({ body }) => body.holder?.pod?.uid === metadata.uid,
+  );
+
+  await w.admin.remove(`${pods}/runner-7f9c`);
+  const { body } = await until(
+    () => rest.get('/api'),
+    ({ body: { reason } }) => /is gone/.test(reason),
+  );
+  t.match(body, {
+    verdict: 'live',
+    reason: /^its holder, pod ci\/runner-7f9c, is gone; in \d+s its token is good for nothing any more$/,
+  });
+});
