@@ -27,6 +27,8 @@ export interface Balancer {
   add(port: number): Promise<void>;
   /** Resolves when no new connection is handed to it any more. */
   forgets(port: number): Promise<void>;
+  /** Resolves when new connections are handed to it (again). */
+  knows(port: number): Promise<void>;
   /** How many connections of a replica carry a request, or a handshake, that is not answered yet. */
   busy(port: number): number;
   /** How many connections a replica was handed so far. */
@@ -148,6 +150,7 @@ export async function startBalancer(t: Test, options: BalancerOptions = {}): Pro
       await until(port, true);
     },
     forgets: (port) => until(port, false),
+    knows: (port) => until(port, true),
     busy: (port) => [...at(port).links.values()].filter(Boolean).length,
     handed: (port) => at(port).handed,
     cut,

@@ -1,0 +1,45 @@
+/** One campaign of the adversary, as ADVERSARY says in JSON; `npm run test:adversary` starts it. */
+import t from 'tap';
+import { campaign, type Failure } from './campaign.ts';
+import { WEIGHTS } from './operations.ts';
+import { readSettings } from './settings.ts';
+import { startWorld } from './world.ts';
+
+const REPLICAS = 3;
+
+const { seed, path, operations } = readSettings(process.env.ADVERSARY);
+
+t.test(`${operations} random operations, seed ${seed}`, async (t) => {
+  const world = await startWorld(t, { replicas: REPLICAS, modules: [], without: [] });
+  let total = 0;
+  const result = await campaign(world, {
+    seed,
+    path,
+    operations,
+    atMostInARun: Math.min(operations, 200),
+    weights: WEIGHTS,
+    shrinkMs: 300_000,
+    onRun(report) {
+      total += report.operations;
+      t.equal(report.violations.length, 0, `${report.operations} operations, ${report.entries} writes`);
+      t.comment(`${total} operations by now`);
+    },
+  });
+  const counts = [...result.counts].map(([kind, count]) => `${kind} ${count}`).join(', ');
+  t.comment(
+    `${result.operations} operations in ${result.runs} runs (${counts}); ${result.entries} writes were checked`,
+  );
+  t.ok(
+    path !== undefined || result.operations >= operations || result.failure,
+    'there were as many as were asked for',
+  );
+  if (result.failure) tell(result.failure, (line) => t.comment(line));
+});
+
+function tell({ seed, path, operations, violations }: Failure, say: (line: string) => void): void {
+  for (const operation of operations) say(JSON.stringify(operation));
+  for (const { rule, record, words, at } of violations) {
+    say(`${new Date(at).toISOString()} ${rule}: ${record}: ${words}`);
+  }
+  say(`to replay it: npm run test:adversary -- --seed ${seed} --path ${path}`);
+}

@@ -1,0 +1,131 @@
+/** Many runs of random operations, until there were enough of them or a rule was broken; then with ever fewer of them. */
+import { setTimeout as delay } from 'node:timers/promises';
+import fc from 'fast-check';
+import { kindOf, newStage, perform, type Stage } from './deeds.ts';
+import { endLocks, killAll, tidyUp } from './ending.ts';
+import type { Entry } from './log.ts';
+import { type Operation, operations, type Weights } from './operations.ts';
+import { check, type Violation } from './rules.ts';
+import { type AuditTail, followAuditLog } from './tail.ts';
+import type { World } from './world.ts';
+
+export interface CampaignOptions {
+  readonly seed: number;
+  /** Of a counterexample, as fast-check calls it; undefined to begin at the beginning. */
+  readonly path: string | undefined;
+  /** At least so many. */
+  readonly operations: number;
+  readonly atMostInARun: number;
+  readonly weights: Weights;
+  /** For how long a counterexample is made smaller. */
+  readonly shrinkMs: number;
+  readonly onRun: (report: RunReport) => void;
+}
+
+export interface RunReport {
+  /** Of those that found somebody to be done to. */
+  readonly operations: number;
+  readonly entries: number;
+  readonly violations: readonly Violation[];
+}
+
+export interface CampaignResult {
+  readonly operations: number;
+  readonly runs: number;
+  /** Requests in the audit log that the rules looked at. */
+  readonly entries: number;
+  readonly counts: ReadonlyMap<string, number>;
+  readonly failure: Failure | undefined;
+}
+
+export interface Failure {
+  readonly seed: number;
+  readonly path: string;
+  readonly operations: readonly Operation[];
+  readonly violations: readonly Violation[];
+}
+
+/** The log may tell of a write before it tells of the one before it; not for longer than this. */
+const SETTLE_MS = 2_000;
+
+export async function campaign(world: World, options: CampaignOptions): Promise<CampaignResult> {
+  const counts = new Map<string, number>();
+  const log = await followAuditLog(world.cluster.auditLog);
+  let done = 0;
+  let runs = 0;
+  let entries = 0;
+  let found: readonly Violation[] = [];
+  let shrinkUntil = Number.POSITIVE_INFINITY;
+
+  async function run(all: readonly Operation[]): Promise<void> {
+    const isOver = found.length === 0 ? done >= options.operations : performance.now() > shrinkUntil;
+    if (isOver) return;
+    const report = await runOnce(newStage(world), all, log, (operation) => {
+      counts.set(kindOf(operation), (counts.get(kindOf(operation)) ?? 0) + 1);
+    });
+    runs += 1;
+    done += report.operations;
+    entries += report.entries;
+    options.onRun(report);
+    if (report.violations.length === 0) return;
+    if (found.length === 0) shrinkUntil = performance.now() + options.shrinkMs;
+    found = report.violations;
+    throw new Error(found.map(({ rule, record, words }) => `${rule}: ${record}: ${words}`).join('\n'));
+  }
+
+  const { seed, path } = options;
+  const details = await fc.check(
+    fc.asyncProperty(operations(options.weights, options.atMostInARun), run),
+    // Once there were enough operations, the runs that are left do nothing.
+    { seed, ...(path !== undefined && { path, endOnFailure: true }), numRuns: options.operations },
+  );
+  await log.close();
+  const failure =
+    details.failed && details.counterexample !== null
+      ? {
+          seed: details.seed,
+          path: details.counterexamplePath ?? '',
+          operations: details.counterexample[0],
+          violations: found,
+        }
+      : undefined;
+  return { operations: done, runs, entries, counts, failure };
+}
+
+async function runOnce(
+  stage: Stage,
+  all: readonly Operation[],
+  log: AuditTail,
+  onDone: (operation: Operation) => void,
+): Promise<RunReport> {
+  await log.more();
+  const entries: Entry[] = [];
+  let count = 0;
+
+  /** A violation that the next lines of the log explain is none. */
+  async function look(): Promise<Violation[]> {
+    const more = await log.more();
+    entries.push(...more);
+    if (more.length === 0 || check(entries).length === 0) return [];
+    await delay(SETTLE_MS);
+    entries.push(...(await log.more()));
+    return check(entries);
+  }
+
+  let violations: Violation[] = [];
+  for (const operation of all) {
+    if (await perform(stage, operation)) {
+      count += 1;
+      onDone(operation);
+    }
+    violations = await look();
+    if (violations.length > 0) break;
+  }
+  await killAll(stage);
+  if (violations.length === 0) {
+    await endLocks(stage);
+    violations = await look();
+  }
+  await tidyUp(stage);
+  return { operations: count, entries: entries.length, violations };
+}

@@ -1,0 +1,114 @@
+/** What the adversary may do next, as plain data: fast-check makes it up, and makes it smaller when something was found. */
+import fc from 'fast-check';
+import { DRIVERS } from '../../src/helm/release.ts';
+
+const index = fc.nat(1_000);
+
+/** Until the next operation begins. */
+const pauseMs = fc.nat({ max: 120 });
+
+const outcome = fc.constantFrom('deployed', 'deployed', 'failed');
+
+const start = fc.record({
+  op: fc.constant('start'),
+  /** Real Helm costs a hundred times as much. */
+  by: fc.oneof(
+    { weight: 14, arbitrary: fc.constant('synthetic') },
+    { weight: 1, arbitrary: fc.constantFrom('3.17.3', '4.1.4') },
+  ),
+  verb: fc.oneof(
+    { weight: 5, arbitrary: fc.constant('upgrade') },
+    { weight: 6, arbitrary: fc.constant('rollback') },
+    { weight: 1, arbitrary: fc.constant('uninstall') },
+  ),
+  release: index,
+  driver: fc.constantFrom(...DRIVERS),
+  inPod: fc.boolean(),
+  historyMax: fc.constantFrom(0, 0, 2, 3),
+  atomic: fc.boolean(),
+  isSlow: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  /** So many begin at the same moment. */
+  atOnce: fc.constantFrom(1, 1, 1, 2, 3),
+  pauseMs,
+});
+
+const end = fc.record({ op: fc.constant('end'), client: index, outcome, pauseMs });
+
+const move = fc.record({
+  op: fc.constantFrom('hook', 'freeze', 'resume', 'kill'),
+  client: index,
+  pauseMs,
+});
+
+const endPod = fc.record({
+  op: fc.constant('endPod'),
+  client: index,
+  /** The client is killed with it; else it goes on as long as its token is taken. */
+  isKilled: fc.boolean(),
+  isReplaced: fc.boolean(),
+  pauseMs,
+});
+
+const clear = fc.record({
+  op: fc.constant('clear'),
+  release: index,
+  how: fc.constantFrom('mark-failed', 'delete', 'kubectl delete rlock', 'kubectl delete secret'),
+  force: fc.boolean(),
+  /** Names the record that was seen the last time. */
+  isLate: fc.boolean(),
+  pauseMs,
+});
+
+const replica = fc.record({
+  op: fc.constantFrom('SIGKILL', 'SIGTERM'),
+  replica: index,
+  downMs: fc.nat({ max: 2_000 }),
+  skewMinutes: fc.constantFrom(0, 0, -4, 4),
+  pauseMs,
+});
+
+const watches = fc.record({
+  op: fc.constantFrom('cut', 'stall'),
+  replica: index,
+  forMs: fc.nat({ max: 4_000 }),
+  pauseMs,
+});
+
+/** The API server is away, for all replicas. */
+const block = fc.record({ op: fc.constant('block'), forMs: fc.nat({ max: 1_500 }), pauseMs });
+
+const rotate = fc.record({ op: fc.constant('rotate'), pauseMs });
+
+const time = fc.record({ op: fc.constant('time'), minutes: fc.constantFrom(5, 10, 16), pauseMs });
+
+const KINDS = { start, end, move, endPod, clear, replica, watches, block, rotate, time };
+
+export type Kind = keyof typeof KINDS;
+
+/** How often each is chosen, among all. */
+export type Weights = Readonly<Record<Kind, number>>;
+
+export const WEIGHTS: Weights = {
+  start: 40,
+  end: 18,
+  move: 12,
+  endPod: 6,
+  clear: 14,
+  replica: 2,
+  watches: 4,
+  block: 1,
+  rotate: 1,
+  time: 2,
+};
+
+type Arbitraries = typeof KINDS;
+export type OperationOf<K extends Kind> = Arbitraries[K] extends fc.Arbitrary<infer T> ? T : never;
+export type Operation = { [K in Kind]: OperationOf<K> }[Kind];
+
+export function operations(weights: Weights, atMost: number): fc.Arbitrary<Operation[]> {
+  const each = Object.entries(KINDS).map(([kind, arbitrary]) => ({
+    weight: weights[kind as Kind],
+    arbitrary: arbitrary as fc.Arbitrary<Operation>,
+  }));
+  return fc.array(fc.oneof(...each), { minLength: 1, maxLength: atMost, size: 'max' });
+}

@@ -1,0 +1,163 @@
+/** A real control plane with Lockkeeper as deploy/lockkeeper.yaml installs it, and all that the adversary can do to them. */
+import type { Test } from 'tap';
+import { Agent } from 'undici';
+import { PENDING_SELECTOR } from '../../src/helm/release.ts';
+import { type ApiClient, connect } from '../clusters/client.ts';
+import type { ControlPlane } from '../clusters/control-plane/cluster.ts';
+import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
+import { ownControlPlane } from '../clusters/start.ts';
+import { untilAsked } from '../e2e/webhook.ts';
+import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
+import { grantRights } from '../support/lockkeeper.ts';
+import { apply, readFence, readManifest } from '../support/manifests.ts';
+import { until } from '../support/until.ts';
+import type { Identity } from './clients.ts';
+import { NAMESPACE, TOLD, type Told } from './log.ts';
+import { type Replicas, startReplicas } from './replicas.ts';
+
+export interface World {
+  readonly cluster: ControlPlane;
+  readonly admin: ApiClient;
+  readonly replicas: Replicas;
+  tell(told: Told): Promise<void>;
+  /** Lockkeeper may be out of reach from now on, until the function is called that this resolves with. */
+  fault(): Promise<() => Promise<void>>;
+  /** A person, or whoever runs in the pod of this name, which is made. */
+  identity(pod: string | undefined): Promise<Identity>;
+  /** REST, as somebody who may do everything. Returns the code; 0 if nobody answers. */
+  rest(method: string, path: string): Promise<number>;
+}
+
+export interface WorldOptions {
+  readonly replicas: number;
+  /** Loaded by each replica before anything else. */
+  readonly modules: readonly string[];
+  /** What is left out of the installation. */
+  readonly without: readonly ('guard' | 'fence')[];
+}
+
+const PEOPLE = ['alice', 'bob', 'carol'] as const;
+
+const POD_NAME = 'authentication.kubernetes.io/pod-name';
+
+/** Ends with the test. */
+export async function startWorld(t: Test, options: WorldOptions): Promise<World> {
+  const cluster = await ownControlPlane(t);
+  const admin = await cluster.client();
+  for (const name of [NAMESPACE, 'prod']) await admin.createNamespace(name);
+  await makeRunners(admin);
+  await grantRights(cluster);
+  if (!options.without.includes('fence')) await apply(admin, await readFence());
+  const replicas = await startReplicas(t, cluster, options.replicas, options.modules);
+  await install(admin, replicas.balancer.url, options.without);
+  const path = `/api/v1/namespaces/${NAMESPACE}/configmaps`;
+  await admin.create(path, { metadata: { name: TOLD } });
+
+  const agent = new Agent({ connect: { rejectUnauthorized: false }, allowH2: false });
+  t.teardown(() => agent.destroy());
+  const authorization = `Bearer ${await cluster.token({ username: 'carol' })}`;
+  let people = 0;
+  let faults = 0;
+
+  const tell = async (told: Told) => {
+    await admin.patch(`${path}/${TOLD}`, { data: { told: JSON.stringify(told) } });
+  };
+  return {
+    cluster,
+    admin,
+    replicas,
+    tell,
+    async fault() {
+      faults += 1;
+      if (faults === 1) await tell({ what: 'fault', state: 'begins' });
+      return async () => {
+        faults -= 1;
+        if (faults === 0) await tell({ what: 'fault', state: 'ends' });
+      };
+    },
+    async identity(pod) {
+      people += 1;
+      const user =
+        pod === undefined
+          ? { username: PEOPLE[people % PEOPLE.length] as string }
+          : { username: `system:serviceaccount:${NAMESPACE}:runner`, extra: { [POD_NAME]: [pod] } };
+      const token = await cluster.token(user);
+      const { url, caCertificate } = cluster;
+      return { ...user, pod, token, client: connect({ url, caCertificate, token }) };
+    },
+    async rest(method, path) {
+      const origin = replicas.balancer.url;
+      const asking = agent.request({ origin, path, method: method as 'GET', headers: { authorization } });
+      try {
+        const { statusCode, body } = await asking;
+        await body.dump();
+        return statusCode;
+      } catch {
+        return 0;
+      }
+    },
+  };
+}
+
+/** Pods of the namespace may do there what a pipeline may. */
+async function makeRunners(admin: ApiClient): Promise<void> {
+  await admin.create(`/apis/rbac.authorization.k8s.io/v1/namespaces/${NAMESPACE}/rolebindings`, {
+    metadata: { name: 'runners' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:serviceaccounts' }],
+  });
+}
+
+interface Webhook {
+  readonly name: string;
+}
+
+/** As they are installed, without rules: the replicas arm them. Resolves when the gate is asked. */
+async function install(admin: ApiClient, url: string, without: WorldOptions['without']): Promise<void> {
+  const isInstalled = ({ name }: Webhook) => !(without.includes('guard') && name === 'guard.lockkeeper.dev');
+  const unarmed = (webhook: Webhook) => ({
+    ...webhook,
+    rules: [],
+    clientConfig: { url: `${url}/admission` },
+  });
+  const gate = gateWebhook({ url, caCertificate: '' });
+  await admin.create(GATE_WEBHOOKS_PATH, {
+    ...gate,
+    webhooks: gate.webhooks.filter(isInstalled).map(unarmed),
+  });
+  const objects = await readManifest('deploy/lockkeeper.yaml');
+  const observer = objects.find(({ kind }) => kind === 'MutatingWebhookConfiguration') as KubernetesObject & {
+    readonly webhooks: readonly Webhook[];
+  };
+  await apply(admin, [{ ...observer, webhooks: observer.webhooks.map(unarmed) } as KubernetesObject]);
+  await until(
+    () => admin.get(`${GATE_WEBHOOKS_PATH}/lockkeeper`),
+    ({ webhooks }) => (webhooks as { rules?: unknown[] }[]).every(({ rules = [] }) => rules.length > 0),
+  );
+  await untilAsked(admin);
+}
+
+export interface PendingRecord {
+  readonly name: string;
+  readonly uid: string;
+  readonly release: string;
+  readonly revision: number;
+  readonly path: string;
+}
+
+/** Those that are pending now, of all releases or of one. */
+export async function pendingRecords(admin: ApiClient, release?: string): Promise<PendingRecord[]> {
+  const selector = encodeURIComponent(release ? `${PENDING_SELECTOR},name=${release}` : PENDING_SELECTOR);
+  const lists = ['secrets', 'configmaps'].map(async (driver) => {
+    const path = `/api/v1/namespaces/${NAMESPACE}/${driver}`;
+    const objects = await admin.list(`${path}?labelSelector=${selector}`);
+    return objects.map(({ metadata: { name, uid, labels } }) => ({
+      name,
+      uid,
+      release: labels?.name ?? '',
+      revision: Number(labels?.version),
+      path: `${path}/${name}`,
+    }));
+  });
+  return (await Promise.all(lists)).flat();
+}
