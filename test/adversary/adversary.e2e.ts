@@ -7,9 +7,12 @@ import { startWorld } from './world.ts';
 
 const REPLICAS = 3;
 
+// A campaign takes as long as it takes.
+t.setTimeout(0);
+
 const { seed, path, operations } = readSettings(process.env.ADVERSARY);
 
-t.test(`${operations} random operations, seed ${seed}`, async (t) => {
+t.test(`${operations} random operations, seed ${seed}`, { timeout: 0 }, async (t) => {
   const world = await startWorld(t, { replicas: REPLICAS, modules: [], without: [] });
   let total = 0;
   const result = await campaign(world, {
@@ -25,10 +28,10 @@ t.test(`${operations} random operations, seed ${seed}`, async (t) => {
       t.comment(`${total} operations by now`);
     },
   });
-  const counts = [...result.counts].map(([kind, count]) => `${kind} ${count}`).join(', ');
-  t.comment(
-    `${result.operations} operations in ${result.runs} runs (${counts}); ${result.entries} writes were checked`,
-  );
+  const list = (counts: ReadonlyMap<string, number>) =>
+    [...counts].map(([kind, count]) => `${kind} ${count}`).join(', ');
+  t.comment(`${result.operations} operations in ${result.runs} runs: ${list(result.counts)}`);
+  t.comment(`${result.entries} writes were checked; how clients ended: ${list(result.endings)}`);
   t.ok(
     path !== undefined || result.operations >= operations || result.failure,
     'there were as many as were asked for',

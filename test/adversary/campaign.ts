@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { kindOf, newStage, perform, type Stage } from './deeds.ts';
 import { endLocks, killAll, tidyUp } from './ending.ts';
+import { kindOfEnding } from './endings.ts';
 import type { Entry } from './log.ts';
 import { type Operation, operations, type Weights } from './operations.ts';
 import { check, type Violation } from './rules.ts';
@@ -34,7 +35,10 @@ export interface CampaignResult {
   readonly runs: number;
   /** Requests in the audit log that the rules looked at. */
   readonly entries: number;
+  /** Operations, by their kind. */
   readonly counts: ReadonlyMap<string, number>;
+  /** Clients, by how they ended. */
+  readonly endings: ReadonlyMap<string, number>;
   readonly failure: Failure | undefined;
 }
 
@@ -50,6 +54,7 @@ const SETTLE_MS = 2_000;
 
 export async function campaign(world: World, options: CampaignOptions): Promise<CampaignResult> {
   const counts = new Map<string, number>();
+  const endings = new Map<string, number>();
   const log = await followAuditLog(world.cluster.auditLog);
   let done = 0;
   let runs = 0;
@@ -60,9 +65,10 @@ export async function campaign(world: World, options: CampaignOptions): Promise<
   async function run(all: readonly Operation[]): Promise<void> {
     const isOver = found.length === 0 ? done >= options.operations : performance.now() > shrinkUntil;
     if (isOver) return;
-    const report = await runOnce(newStage(world), all, log, (operation) => {
-      counts.set(kindOf(operation), (counts.get(kindOf(operation)) ?? 0) + 1);
-    });
+    await log.more();
+    const stage = await newStage(world);
+    const report = await runOnce(stage, all, log, (operation) => add(counts, kindOf(operation)));
+    for (const { done } of stage.clients) add(endings, kindOfEnding(await done));
     runs += 1;
     done += report.operations;
     entries += report.entries;
@@ -74,11 +80,13 @@ export async function campaign(world: World, options: CampaignOptions): Promise<
   }
 
   const { seed, path } = options;
-  const details = await fc.check(
-    fc.asyncProperty(operations(options.weights, options.atMostInARun), run),
+  const details = await fc.check(fc.asyncProperty(operations(options.weights, options.atMostInARun), run), {
+    seed,
+    ...(path !== undefined && { path }),
+    endOnFailure: path !== undefined || options.shrinkMs === 0,
     // Once there were enough operations, the runs that are left do nothing.
-    { seed, ...(path !== undefined && { path, endOnFailure: true }), numRuns: options.operations },
-  );
+    numRuns: options.operations,
+  });
   await log.close();
   const failure =
     details.failed && details.counterexample !== null
@@ -89,7 +97,11 @@ export async function campaign(world: World, options: CampaignOptions): Promise<
           violations: found,
         }
       : undefined;
-  return { operations: done, runs, entries, counts, failure };
+  return { operations: done, runs, entries, counts, endings, failure };
+}
+
+function add(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
 async function runOnce(
@@ -98,7 +110,6 @@ async function runOnce(
   log: AuditTail,
   onDone: (operation: Operation) => void,
 ): Promise<RunReport> {
-  await log.more();
   const entries: Entry[] = [];
   let count = 0;
 

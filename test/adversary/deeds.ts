@@ -1,5 +1,6 @@
 /** Does to the world what an operation says; to whom, its numbers choose among those that are there. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { DRIVERS } from '../../src/helm/release.ts';
 import type { ApiClient } from '../clusters/client.ts';
 import { type Client, startReal, startSynthetic } from './clients.ts';
 import { NAMESPACE } from './log.ts';
@@ -23,9 +24,19 @@ const RELEASES = ['api', 'web', 'db'];
 
 let runs = 0;
 
-export function newStage(world: World): Stage {
+/** Each release has a first revision, in both drivers. */
+export async function newStage(world: World): Promise<Stage> {
   runs += 1;
   const releases = RELEASES.map((name) => `${name}-${runs}`);
+  const installs = releases.flatMap((release) =>
+    DRIVERS.map(async (driver) => {
+      const command = { verb: 'upgrade', release, driver, historyMax: 0, atomic: false } as const;
+      const client = startSynthetic(command, await world.identity(undefined), false);
+      client.end('deployed');
+      await client.done;
+    }),
+  );
+  await Promise.all(installs);
   return { world, releases, clients: [], underWay: new Set(), seen: new Map() };
 }
 

@@ -17,8 +17,8 @@ const start = fc.record({
     { weight: 1, arbitrary: fc.constantFrom('3.17.3', '4.1.4') },
   ),
   verb: fc.oneof(
-    { weight: 5, arbitrary: fc.constant('upgrade') },
-    { weight: 6, arbitrary: fc.constant('rollback') },
+    { weight: 10, arbitrary: fc.constant('upgrade') },
+    { weight: 12, arbitrary: fc.constant('rollback') },
     { weight: 1, arbitrary: fc.constant('uninstall') },
   ),
   release: index,
@@ -90,7 +90,7 @@ export type Weights = Readonly<Record<Kind, number>>;
 
 export const WEIGHTS: Weights = {
   start: 40,
-  end: 18,
+  end: 28,
   move: 12,
   endPod: 6,
   clear: 14,

@@ -134,7 +134,8 @@ function clearedForAReason(history: History): Violation[] {
 
 /** A clear changes the status and the description, and no other byte. */
 function nothingMangled({ records }: History): Violation[] {
-  return clearingsOf(records).flatMap(({ record, was, is }) => {
+  const clearings = clearingsOf(records).filter(({ was }) => isPending(was.status));
+  return clearings.flatMap(({ record, was, is }) => {
     const changes = changedBeyondClearing(record.driver, was, is);
     return changes.map((words) => violation('a record was mangled', record, is.entry, words));
   });
