@@ -2,6 +2,7 @@
 import t from 'tap';
 import { campaign, type Failure } from './campaign.ts';
 import { WEIGHTS } from './operations.ts';
+import type { Violation } from './rules.ts';
 import { readSettings } from './settings.ts';
 import { startWorld } from './world.ts';
 
@@ -26,6 +27,8 @@ t.test(`${operations} random operations, seed ${seed}`, { timeout: 0 }, async (t
       total += report.operations;
       t.equal(report.violations.length, 0, `${report.operations} operations, ${report.entries} writes`);
       t.comment(`${total} operations by now`);
+      for (const violation of report.violations) t.comment(inWords(violation));
+      for (const line of report.story) t.comment(line);
     },
   });
   const list = (counts: ReadonlyMap<string, number>) =>
@@ -41,8 +44,10 @@ t.test(`${operations} random operations, seed ${seed}`, { timeout: 0 }, async (t
 
 function tell({ seed, path, operations, violations }: Failure, say: (line: string) => void): void {
   for (const operation of operations) say(JSON.stringify(operation));
-  for (const { rule, record, words, at } of violations) {
-    say(`${new Date(at).toISOString()} ${rule}: ${record}: ${words}`);
-  }
+  for (const violation of violations) say(inWords(violation));
   say(`to replay it: npm run test:adversary -- --seed ${seed} --path ${path}`);
+}
+
+function inWords({ rule, record, words, at }: Violation): string {
+  return `${new Date(at).toISOString()} ${rule}: ${record}: ${words}`;
 }

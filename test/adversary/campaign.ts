@@ -7,6 +7,7 @@ import { kindOfEnding } from './endings.ts';
 import type { Entry } from './log.ts';
 import { type Operation, operations, type Weights } from './operations.ts';
 import { check, type Violation } from './rules.ts';
+import { storyOf } from './story.ts';
 import { type AuditTail, followAuditLog } from './tail.ts';
 import type { World } from './world.ts';
 
@@ -28,6 +29,8 @@ export interface RunReport {
   readonly operations: number;
   readonly entries: number;
   readonly violations: readonly Violation[];
+  /** What the log tells of the releases that they were seen at. */
+  readonly story: readonly string[];
 }
 
 export interface CampaignResult {
@@ -80,13 +83,17 @@ export async function campaign(world: World, options: CampaignOptions): Promise<
   }
 
   const { seed, path } = options;
-  const details = await fc.check(fc.asyncProperty(operations(options.weights, options.atMostInARun), run), {
-    seed,
-    ...(path !== undefined && { path }),
-    endOnFailure: path !== undefined || options.shrinkMs === 0,
-    // Once there were enough operations, the runs that are left do nothing.
-    numRuns: options.operations,
-  });
+  const details = await fc.check(
+    // Without the small values that it begins with otherwise: each run has to wait for its dead.
+    fc.asyncProperty(fc.noBias(operations(options.weights, options.atMostInARun)), run),
+    {
+      seed,
+      ...(path !== undefined && { path }),
+      endOnFailure: path !== undefined || options.shrinkMs === 0,
+      // Once there were enough operations, the runs that are left do nothing.
+      numRuns: options.operations,
+    },
+  );
   await log.close();
   const failure =
     details.failed && details.counterexample !== null
@@ -138,5 +145,9 @@ async function runOnce(
     violations = await look();
   }
   await tidyUp(stage);
-  return { operations: count, entries: entries.length, violations };
+  const broken = stage.releases.filter((release) =>
+    violations.some(({ record }) => record.includes(release)),
+  );
+  const story = broken.flatMap((release) => storyOf(entries, release));
+  return { operations: count, entries: entries.length, violations, story };
 }
