@@ -1,12 +1,15 @@
 /** One campaign of the adversary, as ADVERSARY says in JSON; `npm run test:adversary` starts it. */
 import t from 'tap';
 import { campaign, type Failure } from './campaign.ts';
-import { WEIGHTS } from './operations.ts';
+import { operationsOf, WEIGHTS } from './operations.ts';
 import type { Violation } from './rules.ts';
 import { readSettings } from './settings.ts';
 import { startWorld } from './world.ts';
 
 const REPLICAS = 3;
+
+/** At most; each run ends with seconds of waiting. */
+const IN_A_RUN = 200;
 
 // A campaign takes as long as it takes.
 t.setTimeout(0);
@@ -20,8 +23,8 @@ t.test(`${operations} random operations, seed ${seed}`, { timeout: 0 }, async (t
     seed,
     path,
     operations,
-    atMostInARun: Math.min(operations, 200),
-    weights: WEIGHTS,
+    arbitrary: operationsOf(WEIGHTS, Math.min(operations, IN_A_RUN)),
+    endsLocks: true,
     shrinkMs: 300_000,
     onRun(report) {
       total += report.operations;
