@@ -91,7 +91,11 @@ const LOOK_AGAIN_MS = 500;
  */
 const MAX_RETRY_ELSEWHERE_SECONDS = 30;
 
-/** How long a deploy that may go on waits for another one, admitted before it, to appear in storage. */
+/**
+ * How long a deploy that may go on waits for another one, admitted before it, to appear in storage. Of what another replica
+ * admitted nothing is known here; and storage refuses the second of two only if both have the same number. So this long
+ * waits also whoever has a number that was taken before: it may come beside one that was numbered before that was deleted.
+ */
 const ARRIVAL_MS = 1_000;
 
 /** A client that is this late to come back will not come back. */
@@ -213,8 +217,10 @@ export function createGate(options: GateOptions): Gate {
 
   /** Allows, once no deploy of the release is on its way that was admitted before. */
   async function enter(visit: Visit, change: Promise<void>): Promise<Verdict | undefined> {
-    const { deploy, call, start, answerBy } = visit;
-    const arrival = deploy.dryRun ? undefined : holders.onTheWayUntil(deploy.release);
+    const { deploy, call, start, answerBy, isStored } = visit;
+    if (deploy.dryRun) return allow(visit);
+    const isLate = !isStored && watched.mayExist(deploy.release, deploy.revision);
+    const arrival = isLate ? Number.POSITIVE_INFINITY : holders.onTheWayUntil(deploy.release);
     // Half of a short time, so that there is some left to look again.
     const until = Math.min(arrival ?? 0, start + Math.min(ARRIVAL_MS, (answerBy - start) / 2));
     if (until <= clock.now()) return allow(visit);

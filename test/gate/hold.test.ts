@@ -312,11 +312,14 @@ t.test('nobody waits more than a second for arrivals, however many there are', a
 });
 
 t.test('the watch is late: it says that revision 7 is pending, which was deleted since', async (t) => {
-  const { gate, registry, store } = harness();
+  const { gate, clock, registry, store } = harness();
   store(6, 'deployed');
   const release: Release = { driver: 'secrets', namespace: 'prod', name: 'api' };
   registry.put(revision(7, 'pending-upgrade', { release, uid: 'old' }));
-  t.match(await ask(gate, { revision: 7 }).verdict, { allowed: true }, 'the live read decides');
+  const deploy = ask(gate, { revision: 7 });
+  await settle();
+  clock.advance(1_000);
+  await equalState(t, deploy, 'allowed', 'the live read decides');
 });
 
 t.test('trap 22: a dry run is answered at once and changes nothing', async (t) => {
@@ -431,12 +434,43 @@ t.test('a deploy that comes too late: its number was used, failed and pruned mea
 });
 
 t.test('a release that was uninstalled begins again at 1', async (t) => {
-  const { gate, store, forget } = harness();
+  const { gate, clock, store, forget } = harness();
   store(1, 'pending-install');
   store(1, 'deployed');
   forget(1);
-  t.match(await ask(gate, { revision: 1, status: 'pending-install' }).verdict, { allowed: true });
+  const deploy = ask(gate, { revision: 1, status: 'pending-install' });
+  await settle();
+  clock.advance(999);
+  await equalState(
+    t,
+    deploy,
+    'waiting',
+    'its number was taken before: another replica may be admitting a higher one',
+  );
+  clock.advance(1);
+  await equalState(t, deploy, 'allowed', 'after a second');
 });
+
+// Found by the adversary: a deploy prunes the newest revision and goes on above it, while another one counts anew.
+t.test(
+  'two deploys with different numbers at two replicas: the lower one was taken before, and waits',
+  async (t) => {
+    const { gate, clock, store, storeUnseen, forget } = harness();
+    store(9, 'deployed');
+    store(10, 'pending-rollback');
+    store(10, 'failed');
+    forget(10);
+    const late = ask(gate, { revision: 10 });
+    await equalState(t, late, 'waiting', 'nothing is stored from its number on');
+    storeUnseen(11, 'pending-rollback');
+    clock.advance(1_000);
+    const verdict = await late.verdict;
+    t.match(
+      verdict.allowed ? '' : verdict.denial.message,
+      /there is revision 11 \(pending-rollback, 1s, holder unknown\) already/,
+    );
+  },
+);
 
 t.test('the caller hangs up: nothing is left behind', async (t) => {
   const { gate, clock, store, logs } = harness();
