@@ -17,17 +17,22 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Nobody reads what it prints. */
+  readonly isQuiet?: boolean;
 }
 
 /** By the Node of this process, and without what this process was told by its environment. */
-export function startProgram(file: string, { args = [], env = {}, cwd }: ProgramOptions = {}): Program {
+export function startProgram(
+  file: string,
+  { args = [], env = {}, cwd, isQuiet = false }: ProgramOptions = {},
+): Program {
   const child = spawn(process.execPath, [...args, file], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', isQuiet ? 'ignore' : 'pipe', 'inherit'],
     env: { PATH: process.env.PATH ?? '', ...env },
     ...(cwd !== undefined && { cwd }),
   });
   const logs = createLogReader();
-  child.stdout.setEncoding('utf8').on('data', logs.write);
+  child.stdout?.setEncoding('utf8').on('data', logs.write);
   const ended = once(child, 'exit');
   // However this process ends, it leaves nothing behind.
   const kill = () => void child.kill('SIGKILL');

@@ -1,8 +1,7 @@
 /** How long from the start of the process to the first readiness. */
 
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, rm } from 'node:fs/promises';
 import { request } from 'node:https';
-import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { freePort } from '../test/support/free-port.ts';
@@ -50,7 +49,7 @@ export async function startInTurn(stage: Stage, rounds: number): Promise<Starts>
     metadata: { name: 'lockkeeper-ca' },
   });
   const settings = lockkeeperSettings(kubeconfig);
-  const bare = await compileBare();
+  const bare = await placeBare();
   const starts: Record<Starter, Start[]> = { bare: [], files: [], authority: [] };
   try {
     // The first one makes the authority that the others find; and reads the files into memory for all.
@@ -69,11 +68,10 @@ export async function startInTurn(stage: Stage, rounds: number): Promise<Starts>
   return starts;
 }
 
-/** As JavaScript beside that of Lockkeeper, which pays for no TypeScript either. */
-async function compileBare(): Promise<string> {
-  const source = await readFile(join(REPOSITORY, 'bench/servers/bare.ts'), 'utf8');
+/** There is no type in it, so it is JavaScript: nothing has to be made of it at its start, nor of what is in dist. */
+async function placeBare(): Promise<string> {
   const file = join(REPOSITORY, 'dist/bench-bare.js');
-  await writeFile(file, stripTypeScriptTypes(source));
+  await copyFile(join(REPOSITORY, 'bench/servers/bare.ts'), file);
   return file;
 }
 
@@ -81,16 +79,21 @@ async function startOnce(file: string, env: Readonly<Record<string, string>>, po
   const from = performance.now();
   const program = startProgram(file, { env });
   try {
-    while (!(await isReady(port))) await pause(ASK_EVERY_MS);
+    await untilReady(port);
     return { readyMs: performance.now() - from, resident: await residentBytes(program.pid) };
   } finally {
     await program.stop();
   }
 }
 
-function isReady(port: string): Promise<boolean> {
+/** Whatever its certificate is. */
+export async function untilReady(port: string, path = '/readyz'): Promise<void> {
+  while (!(await isReady(port, path))) await pause(ASK_EVERY_MS);
+}
+
+function isReady(port: string, path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const options = { host: '127.0.0.1', port, path: '/readyz', agent: false, rejectUnauthorized: false };
+    const options = { host: '127.0.0.1', port, path, agent: false, rejectUnauthorized: false };
     request(options, (answer) => {
       answer.resume();
       resolve(answer.statusCode === 200);
