@@ -61,7 +61,7 @@ async function measure({ chosen, full, write }: Options): Promise<number> {
   const from = performance.now();
   const sections: Section[] = [];
   for (const name of chosen) {
-    say(`— ${name}`);
+    say(`${name} …`);
     sections.push(await ALL[name]({ full, say }));
   }
   const text = page(
