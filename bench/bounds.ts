@@ -6,21 +6,20 @@ export interface Bound {
 }
 
 export interface Judged extends Bound {
-  /** The best of all rounds: noise only ever makes one side slower, and rarely the same side each time. */
-  readonly best: number;
+  readonly ratio: number;
   readonly holds: boolean;
 }
 
 /**
- * @param seen one ratio for each round
+ * Compares the best round of each: whatever else a machine does can only make a round slower, and of many short ones some are
+ * undisturbed. (The best of the rounds’ ratios would be that in which the other side was disturbed the most.)
  */
-export function judgeBound(bound: Bound, seen: readonly number[]): Judged {
-  const finite = seen.filter((ratio) => Number.isFinite(ratio));
-  const best = Math.min(...finite);
-  // Nothing seen is no reason to be content.
-  return { ...bound, best, holds: finite.length > 0 && best <= bound.atMost };
+export function judgeBound(bound: Bound, ours: readonly number[], others: readonly number[]): Judged {
+  const ratio = Math.min(...ours) / Math.min(...others);
+  // Of nothing that was seen, this is NaN, which is no reason to be content.
+  return { ...bound, ratio, holds: ratio <= bound.atMost };
 }
 
-export function words({ what, atMost, best, holds }: Judged): string {
-  return `${holds ? 'ok' : 'NOT OK'}: ${what}: ${best.toFixed(2)} ×, at most ${atMost.toFixed(2)} ×`;
+export function words({ what, atMost, ratio, holds }: Judged): string {
+  return `${holds ? 'ok' : 'NOT OK'}: ${what}: ${ratio.toFixed(2)} ×, at most ${atMost.toFixed(2)} ×`;
 }

@@ -103,12 +103,12 @@ function isReady(port: string, path: string): Promise<boolean> {
   });
 }
 
-const timesOf = (starts: readonly Start[]) => starts.map(({ readyMs }) => readyMs);
+export const timesOf = (starts: readonly Start[]) => starts.map(({ readyMs }) => readyMs);
 const readyOf = (starts: readonly Start[]) => median(timesOf(starts));
 const residentOf = (starts: readonly Start[]) => median(starts.map(({ resident }) => resident));
 
 /** How many times as long as the bare server, start by start. */
-export function startRatios(starts: Starts, who: Starter): number[] {
+function startRatios(starts: Starts, who: Starter): number[] {
   return ratios(timesOf(starts[who]), timesOf(starts.bare));
 }
 
