@@ -130,7 +130,7 @@ t.test(
   async (t) => {
     const { review, asked, cleared } = guardIn();
     for (const name of ['a'.repeat(64), '-', '']) t.strictSame(await review({ name }), ALLOWED, name);
-  t.strictSame(await review({ ...reviewOf({}), namespace: '' }), ALLOWED, 'nor in no namespace');
+    t.strictSame(await review({ ...reviewOf({}), namespace: '' }), ALLOWED, 'nor in no namespace');
     t.strictSame([asked, cleared], [[], []]);
   },
 );
