@@ -33,7 +33,7 @@ export function parseSettings(args: readonly string[]): Settings & { readonly bu
 
 function number(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^-?\d+$/.test(text))
+  if (!/^\d+$/.test(text))
     throw new Error(`${option} is ${JSON.stringify(text)}, but must be a whole number`);
   return Number(text);
 }
