@@ -159,6 +159,12 @@ function createLister<Resource extends string, T extends ApiObject, Item>(
   };
 }
 
+/**
+ * An object has 1.5 MiB at most (etcd's limit for a request), of which JSON may escape each byte with six. What is longer comes
+ * from something that is no API server, and would be gathered until there is no memory left.
+ */
+const MAX_LINE_LENGTH = 10 * 1024 * 1024;
+
 /** node:readline would do, but it does not pass on the errors of its input: a watch that is cut would hang. */
 async function* linesOf(body: Dispatcher.ResponseData['body']): AsyncGenerator<string, void> {
   let rest = '';
@@ -167,6 +173,7 @@ async function* linesOf(body: Dispatcher.ResponseData['body']): AsyncGenerator<s
     const end = rest.lastIndexOf('\n') + 1;
     yield* rest.slice(0, end).split('\n').filter(Boolean);
     rest = rest.slice(end);
+    if (rest.length > MAX_LINE_LENGTH) throw new Error(`a line of a watch is over ${MAX_LINE_LENGTH} long`);
   }
 }
 

@@ -389,6 +389,22 @@ t.test('a watch that says nothing for too long is taken for dead', async (t) => 
   t.match(await failure(client.watch('secrets', query, never).next()), { code: 'UND_ERR_BODY_TIMEOUT' });
 });
 
+t.test('a watch whose line never ends is given up before it fills the memory', async (t) => {
+  let sent = 0;
+  const connection = await impostor(t, 200, '', (response) => {
+    const more = () => {
+      sent += 2 ** 20;
+      if (!response.destroyed) response.write('x'.repeat(2 ** 20), more);
+    };
+    more();
+    return true;
+  });
+  const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
+  const watching = clientOn({ connection }).watch('secrets', query, never).next();
+  t.match(await failure(watching), { message: 'a line of a watch is over 10485760 long' });
+  t.ok(sent < 40 * 2 ** 20, `${sent} bytes were sent`);
+});
+
 t.test('an answer that is cut off in the middle is read again from its beginning', async (t) => {
   let cuts = 1;
   const connection = await impostor(t, 200, '{"metadata":{"name":"x"}}', (response) => {
