@@ -18,7 +18,7 @@ import { sendProblem } from './problem.ts';
  * A record of 1 MiB makes a review of 1.3 MB on CREATE, and an UPDATE carries two (trap 17); the API server
  * takes no request above 3 MiB, and JSON may escape what it forwards. 7 MiB is what controller-runtime allows.
  */
-const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
+export const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
 
 export interface AdmissionOptions {
   readonly gate: Pick<Gate, 'review'>;

@@ -1,7 +1,9 @@
 /** The HTTP side, built from what it is given; it listens nowhere by itself. */
+import type { ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import { type AdmissionOptions, useAdmission } from './admission.ts';
+import { type AdmissionOptions, BODY_LIMIT_BYTES, useAdmission } from './admission.ts';
+import { type BodyLimits, limitBodies } from './bodies.ts';
 import { trackConnections } from './connections.ts';
 import { type Readiness, useHealth } from './health.ts';
 import { type Metrics, useMetrics } from './metrics.ts';
@@ -20,7 +22,31 @@ export interface AppOptions extends AdmissionOptions {
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
+  readonly limits?: Partial<AppLimits>;
 }
+
+export interface AppLimits extends BodyLimits {
+  /** Open at once. */
+  readonly maxConnections: number;
+  /** How long somebody may take no byte of an answer. */
+  readonly takeMs: number;
+}
+
+/**
+ * What one replica can bear with the memory that the chart gives it, 512 MiB (`npm run flood`). A body takes three times its
+ * size for a moment, and a connection some 60 KB. A body of a webhook has 30 seconds, which is the longest `timeoutSeconds`.
+ */
+const LIMITS: AppLimits = {
+  maxBytes: 96 * 1024 * 1024,
+  maxBytesOfOne: 64 * 1024 * 1024,
+  unsaidBytes: BODY_LIMIT_BYTES,
+  arrivalMs: 30_000,
+  maxConnections: 5_500,
+  takeMs: 30_000,
+};
+
+/** As long as Lockkeeper itself gives an API server is far more than it takes; Node's limit is 120 s. */
+const HANDSHAKE_MS = 10_000;
 
 /** PEM. */
 interface PemPair {
@@ -45,13 +71,18 @@ const CLOSE_MS = 5_000;
  */
 export function buildApp(options: AppOptions): FastifyInstance {
   const { tls, readiness, log, onClose } = options;
+  const limits = { ...LIMITS, ...options.limits };
   const app: FastifyInstance = fastify({
     ...common(log),
-    https: tls ? secureContext(tls) : {},
+    https: { ...(tls && secureContext(tls)), handshakeTimeout: HANDSHAKE_MS },
   });
   // Node would end a spare connection, one that has carried no request yet, after 60 s.
   app.server.headersTimeout = KEEP_ALIVE_MS;
-  const connections = trackConnections(app.server);
+  const connections = trackConnections(app.server, limits.maxConnections);
+  app.server.on('request', (_request, response: ServerResponse) => {
+    // Node waits for ever for somebody who reads nothing. With its next request, a connection is as before.
+    response.once('prefinish', () => response.socket?.setTimeout(limits.takeMs));
+  });
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
@@ -65,6 +96,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
     // The next call is to be routed anew; and close() would wait until the API server tires of the idle connection.
     if (closing) reply.header('connection', 'close');
   });
+  limitBodies(app, limits);
   useProblems(app);
   useHealth(app, readiness);
   useAdmission(app, options);

@@ -15,18 +15,36 @@ export interface Connections {
   endAll(): void;
 }
 
-export function trackConnections(server: Server): Connections {
+/**
+ * @param max open at once. One too many takes the place of one that carries no request: above all, of the oldest that
+ * never carried any; and if there is none, it is ended itself.
+ */
+export function trackConnections(server: Server, max = Number.POSITIVE_INFINITY): Connections {
   const open = new Map<string, Socket>();
+  const unused = new Set<string>();
   const busy = new Set<string>();
   const answers = new Set<ServerResponse>();
 
+  function leastWorth(): Socket | undefined {
+    const [oldestUnused] = unused;
+    const end = oldestUnused ?? [...open.keys()].find((candidate) => !busy.has(candidate));
+    return end === undefined ? undefined : open.get(end);
+  }
+
   server.on('connection', (socket: Socket) => {
     const end = remoteEnd(socket);
+    if (open.size >= max) (leastWorth() ?? socket).destroy();
+    if (socket.destroyed) return;
     open.set(end, socket);
-    socket.once('close', () => open.delete(end));
+    unused.add(end);
+    socket.once('close', () => {
+      open.delete(end);
+      unused.delete(end);
+    });
   });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const end = remoteEnd(request.socket);
+    unused.delete(end);
     busy.add(end);
     answers.add(response);
     response.once('close', () => {
