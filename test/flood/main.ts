@@ -1,0 +1,38 @@
+/**
+ * `npm run flood`: a replica is flooded in every way that we know, one after the other, while others deploy. Prints what
+ * that did to its memory, and to them. Words after `--` choose the floods whose names have them.
+ */
+import t from 'tap';
+import { FLOODS } from './floods.ts';
+import { measure } from './measure.ts';
+import { floodedReplica } from './replica.ts';
+
+/** The limit of the chart. What was once needed is kept for a while by V8, so this is not what a flood takes. */
+const MEMORY_MIB = 512;
+
+const DEPLOYS = 30;
+
+/** Under the flood, on a machine that is busy with flooding, too; an API server gives a webhook 10 s by default. */
+const DEPLOY_MS = 8_000;
+
+const words = process.argv.slice(2);
+t.setTimeout(0);
+const rows: string[] = [
+  '| flood | at once | steps | slowest deploy beside it | memory before | peak | after |',
+];
+rows.push(`|${' --- |'.repeat(7)}`);
+for (const flood of FLOODS.filter(({ name }) => words.every((word) => name.includes(word)))) {
+  await t.test(flood.name, async (t) => {
+    t.setTimeout(0);
+    const replica = await floodedReplica(t);
+    const { size, steps, slowestDeploy, before, peakMiB, after } = await measure(flood, replica, {
+      size: flood.size.long,
+      deploys: DEPLOYS,
+    });
+    t.ok(peakMiB < MEMORY_MIB, `${peakMiB.toFixed()} MiB at most`);
+    t.ok(slowestDeploy < DEPLOY_MS, `no deploy beside it took longer than ${slowestDeploy.toFixed()} ms`);
+    const memory = [before.residentMiB, peakMiB, after.residentMiB].map((mib) => `${mib.toFixed()} MiB`);
+    rows.push(`| ${[flood.name, size, steps, `${slowestDeploy.toFixed()} ms`, ...memory].join(' | ')} |`);
+  });
+}
+for (const row of rows) t.comment(row);
