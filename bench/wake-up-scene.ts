@@ -23,6 +23,8 @@ export interface Scene {
   held(wait: Wait): Promise<Wake[]>;
   /** Pipelines that wait for one release over REST, and are answered all at once. */
   waits(wait: Wait): Promise<Wake[]>;
+  /** How many held calls were answered with 500 so far, which fails a deploy: the cluster could not be read in time. */
+  unread(): number;
   close(): Promise<void>;
 }
 
@@ -112,6 +114,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
       }
       return wakes;
     },
+    unread: callers.unread,
     async close() {
       await told.stop();
       await callers.close();
@@ -128,6 +131,7 @@ async function createCallers({ cluster, caCertificate }: Stage, lockkeeper: Serv
   const tokens = await Promise.all(['alice', 'bob', 'carol'].map((username) => cluster.token({ username })));
 
   const locks = `/api/v1/namespaces/${NAMESPACE}/locks`;
+  let unread = 0;
 
   async function get(path: string, round: number) {
     const headers = { authorization: `Bearer ${tokens[round % tokens.length]}` };
@@ -136,6 +140,8 @@ async function createCallers({ cluster, caCertificate }: Stage, lockkeeper: Serv
   }
 
   return {
+    /** How many calls were answered that the cluster could not be read in time. */
+    unread: () => unread,
     /** Comes back at once when it is sent away, as it is on a machine so slow that a call is held for too long. */
     async deploy(release: string): Promise<number> {
       for (;;) {
@@ -149,7 +155,8 @@ async function createCallers({ cluster, caCertificate }: Stage, lockkeeper: Serv
         const text = await answer.body.text();
         const at = performance.now();
         if (text.includes('"allowed":true')) return at;
-        if (!text.includes('"code":429')) throw new Error(`a deploy that waited was answered ${text}`);
+        if (answer.statusCode === 500) unread += 1;
+        else if (!text.includes('"code":429')) throw new Error(`a deploy that waited was answered ${text}`);
       }
     },
     async wait(release: string, round: number): Promise<number> {

@@ -43,7 +43,7 @@ export async function measureWakeUp({ say }: Bench): Promise<Section> {
           `${wait.waiters} wait over REST: answered ${ms(rows.at(-1)?.fromEvent.p50 ?? 0)} after the event`,
         );
       }
-      return section(rows);
+      return section(rows, scene.unread());
     } finally {
       await scene.close();
     }
@@ -58,7 +58,7 @@ function rowOf(who: string, wakes: readonly Wake[]): Row {
   };
 }
 
-function section(rows: readonly Row[]): Section {
+function section(rows: readonly Row[], unread: number): Section {
   return {
     title: 'From a freed lock to the answer',
     about: `A write gives the record that is the lock the status \`deployed\`. Measured is the time from sending that write, and
@@ -68,6 +68,9 @@ deploys in the gate, each of which waits for a release of its own (\`LOCKKEEPER_
 other while so many others wait, and each answer takes the two fresh reads of an admission. Waits over REST are all for one
 release, and one write lets all of them go.`,
     tables: [tableOf(rows)],
+    remarks: [
+      `Held calls that were answered with 500, because the cluster could not be read in time: ${unread}.`,
+    ],
     targets: targetsOf(rows),
   };
 }
