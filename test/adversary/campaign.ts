@@ -61,6 +61,8 @@ export async function campaign(world: World, options: CampaignOptions): Promise<
   const counts = new Map<string, number>();
   const endings = new Map<string, number>();
   const log = await followAuditLog(world.cluster.auditLog);
+  // A replay is one run.
+  const enough = options.path === undefined ? options.operations : 1;
   let done = 0;
   let runs = 0;
   let entries = 0;
@@ -68,7 +70,7 @@ export async function campaign(world: World, options: CampaignOptions): Promise<
   let shrinkUntil = Number.POSITIVE_INFINITY;
 
   async function run(all: readonly Operation[]): Promise<void> {
-    const isOver = found.length === 0 ? done >= options.operations : performance.now() > shrinkUntil;
+    const isOver = found.length === 0 ? done >= enough : performance.now() > shrinkUntil;
     if (isOver) return;
     await log.more();
     const stage = await newStage(world);
