@@ -31,14 +31,14 @@ export async function race<Name extends string>(
   { rounds, asks, lanes }: RaceOptions,
 ): Promise<Record<Name, Lap>> {
   const names = Object.keys(runners) as Name[];
-  const seen = new Map(names.map((name) => [name, [] as Slice[]]));
+  const seen = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, Slice[]>;
   for (let round = 0; round <= rounds; round += 1) {
     for (const name of turned(names, round)) {
       const slice = await run(runners[name], asks, lanes);
-      if (round > 0) seen.get(name)?.push(slice);
+      if (round > 0) seen[name].push(slice);
     }
   }
-  return Object.fromEntries(names.map((name) => [name, lapOf(seen.get(name) ?? [])])) as Record<Name, Lap>;
+  return Object.fromEntries(names.map((name) => [name, lapOf(seen[name])])) as Record<Name, Lap>;
 }
 
 interface Slice {

@@ -1,10 +1,9 @@
 /**
- * The last step of `npm run build`: makes one file of dist/kubernetes/kubeconfig.js and what it imports, but for undici, which
- * Lockkeeper itself loads. Of the Kubernetes client that is 1/50: the models of all objects stay out, since nothing here
- * asks for one. They would take half a second of each start, and 45 MB for as long as it runs.
+ * `node deploy/trim-client.ts dist`, the last step of `npm run build`: makes one file of dist/kubernetes/kubeconfig.js and what
+ * it imports, but for undici, which Lockkeeper itself loads. The models of all objects of Kubernetes stay out, since nothing
+ * here asks for one. They would take half a second of each start, and 45 MB for as long as it runs.
  */
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 
 /** Accelerators of a WebSocket, which ws does without where they are not installed. */
@@ -26,26 +25,22 @@ const withoutSideEffects: Plugin = {
   },
 };
 
-/** @param dist what tsc has written; one file of it is written anew */
-export async function trimClient(dist: string): Promise<void> {
-  const file = join(dist, 'kubernetes/kubeconfig.js');
-  await build({
-    entryPoints: [file],
-    outfile: file,
-    allowOverwrite: true,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'esm',
-    keepNames: true,
-    external: ['undici', ...OPTIONAL],
-    plugins: [withoutSideEffects],
-    // Packages that are CommonJS ask for Node's own modules so.
-    banner: {
-      js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
-    },
-    logLevel: 'warning',
-  });
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await trimClient('dist');
+const [, , dist] = process.argv as [string, string, string];
+const file = join(dist, 'kubernetes/kubeconfig.js');
+await build({
+  entryPoints: [file],
+  outfile: file,
+  allowOverwrite: true,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'esm',
+  keepNames: true,
+  external: ['undici', ...OPTIONAL],
+  plugins: [withoutSideEffects],
+  // Packages that are CommonJS ask for Node's own modules so.
+  banner: {
+    js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
+  },
+  logLevel: 'warning',
+});

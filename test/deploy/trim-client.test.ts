@@ -5,9 +5,9 @@ import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { trimClient } from '../../deploy/trim-client.ts';
 import * as whole from '../../src/kubernetes/kubeconfig.ts';
 import { serving } from '../support/serving.ts';
+import { run } from '../tools/run.ts';
 
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 
@@ -19,7 +19,8 @@ await symlink(join(REPOSITORY, 'node_modules'), join(folder, 'node_modules'));
 const source = await readFile(join(REPOSITORY, 'src/kubernetes/kubeconfig.ts'), 'utf8');
 await writeFile(file, stripTypeScriptTypes(source));
 await writeFile(join(folder, 'token'), 'of a file');
-await trimClient(folder);
+const { code, stderr } = await run(process.execPath, [join(REPOSITORY, 'deploy/trim-client.ts'), folder]);
+if (code !== 0) throw new Error(stderr);
 const trimmed = (await import(file)) as typeof whole;
 
 const CREDENTIAL = {
