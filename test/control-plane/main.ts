@@ -1,7 +1,7 @@
 /**
  * `npm run test:e2e`: everything that is proved on a real API server, with every Helm. Builds what it needs first, which
  * takes minutes once. Names of files after `--` run those only. `npm run test:cluster` tests that real API server itself: how
- * it starts, from which programs, and that it leaves nothing behind.
+ * it starts, from which programs, that it leaves nothing behind, and that the embedded cluster answers as it does.
  *
  * A whole run must have seen what docs/helm-versions.md says of each Helm; `-- --write` writes it anew.
  */
@@ -20,8 +20,8 @@ import { progressLine } from './progress.ts';
 /** What runs on both clusters, and what only a real one can show. */
 const SUITE = ['test/clusters/conformance/*.test.ts', 'test/e2e/*.test.ts', 'test/control-plane/*.e2e.ts'];
 
-/** It changes when somebody changes test/clusters/control-plane, and not with Lockkeeper. */
-const OF_THE_CLUSTER = /\/(assets-)?(start|end)\.e2e\.ts$/;
+/** What holds of the cluster, and of the embedded one beside it. It changes with test/clusters, and not with Lockkeeper. */
+const OF_THE_CLUSTER = /\/((assets-)?(start|end)\.e2e|conformance\/[\w-]+\.test)\.ts$/;
 
 /**
  * Slow, and told on the real cluster by others: what comes next by the newest Helm, which Go builds; that the embedded
