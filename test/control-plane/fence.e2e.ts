@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { ApiClient } from '../clusters/client.ts';
 import { ownControlPlane } from '../clusters/start.ts';
 import type { HelmDriver } from '../e2e/world.ts';
+import { STATUSES } from '../support/statuses.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
 import type { RunningProgram } from '../tools/run.ts';
 import { auditEvents } from './audit.ts';
@@ -11,19 +12,6 @@ import { hookOf, inWordsOf, ORDINARY_STEPS, type Step } from './ordinary-command
 
 // What its audit log tells of refusals is to be of these tests.
 await ownControlPlane(t);
-
-/** All that Helm knows. */
-const STATUSES = [
-  'unknown',
-  'deployed',
-  'uninstalled',
-  'superseded',
-  'failed',
-  'uninstalling',
-  'pending-install',
-  'pending-upgrade',
-  'pending-rollback',
-] as const;
 
 const PENDING = ['pending-install', 'pending-upgrade', 'pending-rollback'];
 

@@ -2,19 +2,8 @@
 import t from 'tap';
 import { lockkeeperOn } from '../e2e/world.ts';
 import { record } from '../support/records.ts';
+import { STATUSES } from '../support/statuses.ts';
 import { crew, fencedOf, putUpFence, putUpObserver } from './crew.ts';
-
-const STATUSES = [
-  'deployed',
-  'failed',
-  'superseded',
-  'uninstalling',
-  'uninstalled',
-  'unknown',
-  'pending-install',
-  'pending-upgrade',
-  'pending-rollback',
-];
 
 t.test('a zombie is kept out, and that is told of its record', async (t) => {
   const { admin, cluster } = await crew(t);
