@@ -6,7 +6,7 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import { type Driver, type Release, type Revision, releaseKey } from '../helm/release.ts';
+import { type Driver, neighboursOf, type Release, type Revision, releaseKey } from '../helm/release.ts';
 import type { Denial, Review, Verdict } from './admission-review.ts';
 import { createClearTheWay } from './clear-the-way.ts';
 import type { Clearer } from './clearing.ts';
@@ -57,7 +57,7 @@ export interface Gate {
 
 export interface GateOptions {
   readonly drivers: readonly Driver[];
-  readonly reader: Reader;
+  readonly reader: Pick<Reader, 'all' | 'neighbours'>;
   readonly watched: Watched;
   readonly holders: KnownHolders;
   readonly clearer: Clearer;
@@ -247,26 +247,13 @@ export function createGate(options: GateOptions): Gate {
     const { deploy, reads, keep } = visit;
     // Of a lock that was found to be none, only the whole history tells why.
     const isWorthAll = keep !== undefined || watched.mayExist(deploy.release, deploy.revision);
-    const read = isWorthAll ? readAll(deploy, reads.signal) : readNeighbours(deploy, reads.signal);
-    const { rival, below } = await read;
+    const { release, revision } = deploy;
+    const { rival, below } = isWorthAll
+      ? neighboursOf(await reader.all(release, reads.signal), revision)
+      : await reader.neighbours(release, revision, reads.signal);
     visit.isStored = rival?.uid === deploy.uid;
     visit.rival = toLock(rival);
     return { rival: visit.rival, below: toLock(below) };
-  }
-
-  async function readAll({ release, revision }: Deploy, signal: AbortSignal): Promise<Neighbours> {
-    const all = await reader.all(release, signal);
-    const [rival] = all.filter(({ number }) => number >= revision);
-    return { rival, below: all.find(({ number }) => number < revision) };
-  }
-
-  /** Both at once: what is stored under the name of R already, and what is below it. */
-  async function readNeighbours({ release, revision }: Deploy, signal: AbortSignal): Promise<Neighbours> {
-    const [rival, below] = await Promise.all([
-      reader.at(release, revision, signal),
-      revision > 1 ? reader.newestBelow(release, revision, signal) : undefined,
-    ]);
-    return { rival, below };
   }
 
   function toLock(revision: Revision | undefined): Lock | undefined {
@@ -371,12 +358,6 @@ export function createGate(options: GateOptions): Gate {
       sleepers.close();
     },
   };
-}
-
-/** What is stored at R or above, and the newest below. */
-interface Neighbours {
-  readonly rival: Revision | undefined;
-  readonly below: Revision | undefined;
 }
 
 /** One call in the gate. */

@@ -1,5 +1,5 @@
 /** What the gate needs of the rest, and is given as arguments. */
-import type { Release, Revision } from '../helm/release.ts';
+import type { Neighbours, Release, Revision } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
 import type { Lock } from './lock.ts';
 
@@ -9,8 +9,11 @@ export interface Reader {
   all(release: Release, signal: AbortSignal): Promise<readonly Revision[]>;
   /** One revision, or undefined. */
   at(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
-  /** The newest revision with a lower number, or undefined. */
-  newestBelow(release: Release, number: number, signal: AbortSignal): Promise<Revision | undefined>;
+  /**
+   * What decides about a revision that is to be created, with as few requests as that takes. Of what is stored above its
+   * number, it is certain to be seen only if the revision just below is gone; {@link all} sees everything.
+   */
+  neighbours(release: Release, number: number, signal: AbortSignal): Promise<Neighbours>;
 }
 
 /** What the gate asks of the watch's view: when to look again, never whether to admit. */

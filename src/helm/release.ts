@@ -132,6 +132,21 @@ export function readRevision(driver: Driver, metadata: RecordMetadata): Revision
   };
 }
 
+/** What is stored around the number of a revision that is to be created. */
+export interface Neighbours {
+  /** At this number, or the newest above it. */
+  readonly rival: Revision | undefined;
+  /** The newest with a lower number. */
+  readonly below: Revision | undefined;
+}
+
+/** @param all the whole history, newest first */
+export function neighboursOf(all: readonly Revision[], number: number): Neighbours {
+  const [newest] = all;
+  const rival = newest && newest.number >= number ? newest : undefined;
+  return { rival, below: all.find((revision) => revision.number < number) };
+}
+
 /** Helm writes whole records; who only labels or annotates one does not own its data, and is no sign of Helm. */
 function payloadWrites({ managedFields = [] }: RecordMetadata): number[] {
   return managedFields.filter(({ fieldsV1 = {} }) => 'f:data' in fieldsV1).map(({ time }) => timeOf(time));

@@ -59,6 +59,9 @@ const CREDENTIALS_TIMEOUT_MS = 10_000;
 
 const CONNECT_TIMEOUT_MS = 2_000;
 
+/** The longest answer is a page of 500 objects, by metadata only: half a megabyte of Helm's, with what others add. */
+const MAX_ANSWER_BYTES = 64 * 2 ** 20;
+
 /** An API server answers a watch at once, and sends a bookmark about every minute. */
 const WATCH_ANSWER_MS = 10_000;
 const WATCH_SILENCE_MS = 150_000;
@@ -89,9 +92,10 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
     const tls = definedOnly({ ca, cert, key, rejectUnauthorized, servername, timeout: CONNECT_TIMEOUT_MS });
     // HTTP/1.1, so that a connection that is lost takes one request or one watch with it.
     const shared = { allowH2: false, connect: tls };
+    const few = { ...shared, connections: REQUEST_CONNECTIONS, maxResponseSize: MAX_ANSWER_BYTES };
     return {
-      requests: new Agent({ ...shared, connections: REQUEST_CONNECTIONS }),
-      errands: new Agent({ ...shared, connections: REQUEST_CONNECTIONS }),
+      requests: new Agent(few),
+      errands: new Agent(few),
       watches: new Agent({ ...shared, headersTimeout: WATCH_ANSWER_MS, bodyTimeout: watchSilenceMs }),
       passage: new Agent({ ...shared, headersTimeout: 0, bodyTimeout: 0 }),
     };

@@ -42,6 +42,9 @@ const MIN_WATCH_SECONDS = 300;
 const MIN_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
 
+/** What ends sooner has failed, even if it told something: an API server may let everybody in, and throw them out again. */
+const SOUND_MS = MAX_BACKOFF_MS;
+
 /** Whoever installs what was missing need not wait long; who never does pays one request. */
 const MISSING_MS = 30_000;
 
@@ -72,9 +75,10 @@ export function startListWatch<Resource extends string, Item>(
   async function follow(from: string): Promise<void> {
     const timeoutSeconds = Math.round(MIN_WATCH_SECONDS * (1 + random()));
     const query = { ...selected, resourceVersion: from, timeoutSeconds };
+    const openedAt = clock.now();
     for await (const { type, metadata, item } of client.watch(resource, query, signal)) {
       lastEventAt = clock.date();
-      failures = 0;
+      if (clock.now() - openedAt >= SOUND_MS) failures = 0;
       missing = undefined;
       resourceVersion = metadata.resourceVersion;
       if (type !== 'BOOKMARK') onEvent(type, item);

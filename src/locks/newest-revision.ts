@@ -2,6 +2,7 @@
 import type { Reader } from '../gate/ports.ts';
 import {
   type Driver,
+  neighboursOf,
   type Release,
   type Revision,
   readRevision,
@@ -50,11 +51,13 @@ export function createRevisionReader(client: KubernetesClient): RevisionReader {
       const newest = new Map(revisions.toReversed().map((revision) => [revision.release.name, revision]));
       return [...newest.values()];
     },
-    /** Helm numbers by one, so one read by name answers; only a gap in the history costs a list. */
-    async newestBelow(release, number, signal) {
-      const previous = await at(release, number - 1, signal);
-      if (previous !== undefined) return previous;
-      return (await all(release, signal)).find((revision) => revision.number < number);
+    /** Helm numbers by one, so two reads by name, made at once, answer; only a gap in the history costs a list. */
+    async neighbours(release, number, signal) {
+      const stored = at(release, number, signal);
+      if (number === 1) return { rival: await stored, below: undefined };
+      const [rival, below] = await Promise.all([stored, at(release, number - 1, signal)]);
+      if (below !== undefined) return { rival, below };
+      return neighboursOf(await all(release, signal), number);
     },
   };
 }

@@ -47,12 +47,6 @@ t.test('a free release costs one look at its history and no log line', async (t)
   t.equal(gate.held(), 0);
 });
 
-t.test('revision 1 has no history to look at', async (t) => {
-  const { gate, cluster } = harness();
-  t.match(await ask(gate, { revision: 1, status: 'pending-install' }).verdict, { allowed: true });
-  t.equal(cluster.reads, 0);
-});
-
 t.test(
   'other releases, other namespaces, and the same name in the other driver are not waited for',
   async (t) => {
@@ -432,6 +426,18 @@ t.test('a deploy that comes too late: its number was used, failed and pruned mea
     );
   }
 });
+
+t.test(
+  'a deploy that comes too late, and the watch is late as well: a gap in the history tells',
+  async (t) => {
+    const { gate, storeUnseen } = harness();
+    storeUnseen(4, 'pending-upgrade'); // 2 and 3 were pruned
+    t.match(await ask(gate, { revision: 3 }).verdict, {
+      allowed: false,
+      denial: { code: 409, message: /there is revision 4 \(pending-upgrade, 0s, holder unknown\) already/ },
+    });
+  },
+);
 
 t.test('a release that was uninstalled begins again at 1', async (t) => {
   const { gate, clock, store, forget } = harness();

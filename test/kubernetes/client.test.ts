@@ -374,8 +374,38 @@ t.test('a read that hangs is made again, and given up in the end', async (t) => 
   t.equal(await client.get('secrets', 'prod', 'x', never), undefined, 'the third attempt is answered');
   hangs = Number.POSITIVE_INFINITY;
   t.match(await failure(client.get('secrets', 'prod', 'x', never)), {
-    message: 'GET /api/v1/namespaces/prod/secrets/x: The operation was aborted due to timeout',
+    message: 'GET /api/v1/namespaces/prod/secrets/x: no answer came in time',
   });
+});
+
+t.test('many reads at once: the wait for a connection is not held against them', async (t) => {
+  const { cluster } = await embedded(t);
+  const client = clientOn({ connection: await connectTo(t, await cluster.kubeconfig()), attemptMs: 200 });
+  cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { delay: 50 } : undefined));
+  const reads = Array.from({ length: 40 }, () => client.get('secrets', 'prod', 'x', never));
+  t.same(new Set(await Promise.all(reads)), new Set([undefined]), 'all are answered, a second later');
+  const sent = cluster.traffic.countRequests(({ userAgent }) => userAgent === 'lockkeeper');
+  t.equal(sent, 40, 'and none was sent again');
+});
+
+t.test('an answer that stops in the middle is given up, and one without end at once', async (t) => {
+  const stops = await impostor(t, 200, '', (response) => response.write('{"metadata"'));
+  t.match(await failure(clientOn({ connection: stops, attemptMs: 40 }).get('secrets', 'prod', 'x', never)), {
+    message: 'GET /api/v1/namespaces/prod/secrets/x: the answer did not go on in time',
+  });
+  let sent = 0;
+  const endless = await impostor(t, 200, '', (response) => {
+    const more = () => {
+      sent += 2 ** 20;
+      if (!response.destroyed) response.write(' '.repeat(2 ** 20), more);
+    };
+    more();
+    return true;
+  });
+  t.match(await failure(clientOn({ connection: endless }).get('secrets', 'prod', 'x', never)), {
+    message: /the answer is too long to be that of an API server/,
+  });
+  t.ok(sent < 100 * 2 ** 20, `${sent} bytes were sent, in one attempt`);
 });
 
 t.test('a watch that says nothing for too long is taken for dead', async (t) => {
@@ -440,11 +470,12 @@ t.test('a list of all namespaces may take its time: it may be gigabytes to the A
   const { cluster } = await embedded(t);
   const connection = await connectTo(t, await cluster.kubeconfig());
   const client = clientOn({ connection, attemptMs: 40 });
-  cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { delay: 200 } : undefined));
+  // Longer than an attempt, whose end comes up to a second late.
+  cluster.faults.failRequests(({ userAgent }) => (userAgent === 'lockkeeper' ? { delay: 1_500 } : undefined));
   const all = await client.list('secrets', { labelSelector: 'owner=helm' }, never);
   t.same(all.items, []);
   t.match(await failure(client.list('secrets', { namespace: 'prod', labelSelector: 'owner=helm' }, never)), {
-    message: /aborted due to timeout/,
+    message: /no answer came in time/,
   });
 });
 

@@ -26,6 +26,7 @@ async function follow(t: Test, options: { bookmarkSeconds?: number } = {}) {
   const seen: string[] = [];
   const arrivals = new Map<string, () => void>();
   const waits: number[] = [];
+  let passed = 0;
 
   function arrive(what: string): void {
     seen.push(what);
@@ -40,6 +41,7 @@ async function follow(t: Test, options: { bookmarkSeconds?: number } = {}) {
     onEvent: (type, item) => arrive(`${type} ${shortName(item.name)}`),
     clock: {
       ...systemClock,
+      now: () => systemClock.now() + passed,
       after: (ms, callback) => {
         waits.push(ms);
         return systemClock.after(ms, callback);
@@ -61,6 +63,10 @@ async function follow(t: Test, options: { bookmarkSeconds?: number } = {}) {
     logs,
     seen,
     waits,
+    /** Puts its clock forward. */
+    letTimePass(milliseconds: number) {
+      passed += milliseconds;
+    },
     /** Resolves when this was delivered, past or to come. */
     async delivered(what: string): Promise<void> {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -186,7 +192,7 @@ t.test('before the first list, too', async (t) => {
 });
 
 t.test('the waits between tries grow from 0.1 s to 5 s, half of each by chance', async (t) => {
-  const { cluster, logs, waits, delivered, create, watching } = await follow(t);
+  const { cluster, logs, waits, letTimePass, delivered, create, watching } = await follow(t);
   await delivered('LIST');
   waits.length = 0;
   const mend = cluster.faults.failRequests(({ userAgent }) =>
@@ -200,10 +206,17 @@ t.test('the waits between tries grow from 0.1 s to 5 s, half of each by chance',
   await create('api', 2);
   await delivered('ADDED api.v2');
   t.same(waits.slice(0, 4), [75, 150, 300, 600], 'random() is 0.5 here');
+  const next = watching();
+  cluster.faults.cutWatches();
+  await next;
+  t.same(waits.slice(4), [1_200], 'an event alone does not make it begin anew');
+  letTimePass(5_000);
+  await create('web', 5);
+  await delivered('ADDED web.v5');
   waits.length = 0;
   cluster.faults.cutWatches();
   await watching();
-  t.same(waits, [75], 'an event makes it begin anew');
+  t.same(waits, [75], 'but one of a watch that has lasted does');
 });
 
 t.test('it stops in the middle of a wait, and of a list', async (t) => {

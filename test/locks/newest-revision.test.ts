@@ -46,23 +46,26 @@ t.test('the newest revision of each of several releases, in one list', async (t)
   }
 });
 
-t.test('the newest revision below another: by its name, or by a list if there is a gap', async (t) => {
+t.test('the neighbours of a revision: by their names, or by a list if there is a gap below', async (t) => {
   const { cluster, connection, count } = await startMeddling(t);
   const reader = createRevisionReader(
     createKubernetesClient(createRequests({ connection, pool: 'requests' })),
   );
   cluster.seed([1, 3, 10].map((number) => record('api', number, 'deployed')));
-  for (const [below, found, lists] of [
-    [11, 10, 0],
-    [10, 3, 1],
-    [4, 3, 0],
-    [3, 1, 1],
-    [1, undefined, 1],
+  for (const [number, rival, below, gets, lists] of [
+    [11, undefined, 10, 2, 0],
+    [10, 10, 3, 2, 1],
+    [4, undefined, 3, 2, 0], // 10 is not looked for
+    [3, 10, 1, 2, 1], // what is newest, not what is next
+    [6, 10, 3, 2, 1], // 5 is gone, and 6: whoever has this number comes too late
+    [2, undefined, 1, 2, 0],
+    [1, 1, undefined, 1, 0],
   ] as const) {
     cluster.traffic.reset();
     const release = { driver: 'secrets', namespace: 'prod', name: 'api' } as const;
-    const revision = await reader.newestBelow(release, below, never);
-    t.equal(revision?.number, found, `below ${below}: ${found ?? 'none'}`);
-    t.same([count('get'), count('list')], [1, lists]);
+    const found = await reader.neighbours(release, number, never);
+    t.equal(found.rival?.number, rival, `of ${number}, at it or above: ${rival ?? 'none'}`);
+    t.equal(found.below?.number, below, `of ${number}, below: ${below ?? 'none'}`);
+    t.same([count('get'), count('list')], [gets, lists]);
   }
 });

@@ -8,7 +8,7 @@ import type { Death } from '../../src/gate/lock.ts';
 import type { Reader } from '../../src/gate/ports.ts';
 import type { Chapter } from '../../src/gate/story.ts';
 import { judge } from '../../src/gate/verdict.ts';
-import { DRIVERS, type Revision } from '../../src/helm/release.ts';
+import { DRIVERS, neighboursOf, type Revision } from '../../src/helm/release.ts';
 import { createHolders } from '../../src/locks/holders.ts';
 import { createRegistry } from '../../src/locks/registry.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
@@ -31,7 +31,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
     failure: undefined as Error | undefined,
     hangs: false,
     until: Promise.resolve(),
-    /** Looks at the history; what is stored under the new name is looked at beside each. */
+    /** Looks at the history. */
     reads: 0,
   };
   /** Marks the revision as failed, unless it is told to answer otherwise. */
@@ -56,9 +56,9 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
   });
   const newestFirst = () => [...records.values()].sort((a, b) => b.number - a.number);
   const read =
-    <T>(find: () => T, counts = 1) =>
+    <T>(find: () => T) =>
     async (signal: AbortSignal) => {
-      cluster.reads += counts;
+      cluster.reads += 1;
       if (cluster.failure) throw cluster.failure;
       await cluster.until;
       signal.throwIfAborted();
@@ -66,11 +66,14 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
         await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
       return find();
     };
-  const reader: Reader = {
-    at: (_release, number, signal) => read(() => records.get(number), 0)(signal),
+  const reader: Pick<Reader, 'all' | 'neighbours'> = {
     all: (_release, signal) => read(newestFirst)(signal),
-    newestBelow: (_release, number, signal) =>
-      read(() => newestFirst().find((revision) => revision.number < number))(signal),
+    /** As the real one: of what is above, it sees something only if the revision just below is gone. */
+    neighbours: (_release, number, signal) =>
+      read(() => {
+        const [rival, below] = [records.get(number), records.get(number - 1)];
+        return number === 1 || below ? { rival, below } : neighboursOf(newestFirst(), number);
+      })(signal),
   };
   const gate = createGate({
     drivers: DRIVERS,

@@ -7,11 +7,12 @@ const CACHED = `{
           .newestPending()
           .map(({ revision }) => revision)
           .filter(({ release }) => release.driver === driver && release.namespace === namespace && release.name === name),
-      async at(release, number) {
-        return (await this.all(release)).find((revision) => revision.number === number);
-      },
-      async newestBelow(release, number) {
-        return (await this.all(release)).find((revision) => revision.number < number);
+      async neighbours(release, number) {
+        const all = await this.all(release);
+        return {
+          rival: all.find((revision) => revision.number >= number),
+          below: all.find((revision) => revision.number < number),
+        };
       },
     }`;
 
