@@ -12,7 +12,7 @@ import type { Measure } from './measurement.ts';
 import { measureMemory } from './memory.ts';
 import { MEASUREMENTS, type MeasurementName, type Options, readOptions } from './options.ts';
 import { measurePeer } from './peer.ts';
-import { page, type Section } from './report.ts';
+import { page, type Section, sectionText } from './report.ts';
 import { MAIN, REPOSITORY } from './stage.ts';
 import { measureStart } from './start.ts';
 import { measureWakeUp } from './wake-up.ts';
@@ -62,7 +62,10 @@ async function measure({ chosen, full, write }: Options): Promise<number> {
   const sections: Section[] = [];
   for (const name of chosen) {
     say(`${name} …`);
-    sections.push(await ALL[name]({ full, say }));
+    const section = await ALL[name]({ full, say });
+    // Half an hour is a long time for a later one to fail in.
+    say(`\n${sectionText(section)}\n`);
+    sections.push(section);
   }
   const text = page(
     {

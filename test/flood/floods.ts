@@ -1,6 +1,7 @@
 /** Ways to flood a replica. Each begins, goes on while others deploy, and ends with nothing of it left. */
 import type { TLSSocket } from 'node:tls';
 import { Agent } from 'undici';
+import type { Fault } from '../clusters/embedded/faults.ts';
 import { deployReview } from '../fixtures/reviews.ts';
 import { serving } from '../support/serving.ts';
 import type { Flooded } from './replica.ts';
@@ -76,6 +77,27 @@ function connections(name: string, size: Flood['size'], beginning: string, dribb
   };
 }
 
+/** An API server that has gone mad answers so many watches, one after the other. */
+function watches(name: string, size: Flood['size'], fault: Fault): Flood {
+  return {
+    name,
+    size,
+    async run({ cluster }, _size, signal, onStep) {
+      const end = cluster.faults.failRequests((asked) => {
+        if (!asked.query.has('watch') || asked.userAgent !== 'lockkeeper') return undefined;
+        onStep();
+        return fault;
+      });
+      cluster.faults.cutWatches();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      end();
+      // Whoever is still told nonsense, or nothing, is let go.
+      await cluster.faults.goAway();
+      await cluster.faults.comeBack();
+    },
+  };
+}
+
 const HEAD = 'POST /admission HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n';
 const GIANT = Buffer.from(
   JSON.stringify(deployReview({ release: 'forged', revision: 1, payload: 'x'.repeat(6_900_000) })),
@@ -119,6 +141,10 @@ export const FLOODS: readonly Flood[] = [
     headers: JSON_TYPE,
     body: TOO_GIANT,
   })),
+  watches('watches that tell nonsense, line by line', { short: 3, long: 30 }, { babble: 'nonsense\n' }),
+  watches('watches whose line never ends', { short: 3, long: 30 }, { babble: 'x'.repeat(65_536) }),
+  watches('watches that are not answered', { short: 3, long: 10 }, { hang: true }),
+  watches('watches that are always too old', { short: 3, long: 30 }, { status: 410 }),
   connections('connections that say nothing', { short: 100, long: 6_000 }, ''),
   connections('headers that dribble', { short: 50, long: 2_000 }, HEAD, 'X'),
   connections('bodies that dribble', { short: 30, long: 500 }, `${HEAD}Content-Length: 7000000\r\n\r\n`, ' '),

@@ -1,6 +1,7 @@
 /** What a test may do to the cluster, and what it may ask about its clients. */
 import { access } from 'node:fs/promises';
 import t from 'tap';
+import { Agent } from 'undici';
 import { fails, SECRETS, secret, startCluster } from './fixture.ts';
 
 t.test('it goes away, and comes back with its state at the same address', async (t) => {
@@ -78,6 +79,29 @@ t.test('requests fail, wait and hang on demand', async (t) => {
     await t.rejects(admin.request('GET', SECRETS, undefined, { signal: client.signal }));
     end();
   });
+});
+
+t.test('a request is answered with nonsense, until the client leaves', async (t) => {
+  const { cluster } = await startCluster(t);
+  const { caCertificate, url } = cluster;
+  const end = cluster.faults.failRequests(() => ({ babble: 'nonsense' }));
+  const agent = new Agent({ connect: { ca: caCertificate } });
+  t.teardown(() => agent.destroy());
+  const { statusCode, body } = await agent.request({
+    origin: url,
+    path: `${SECRETS}?watch=1`,
+    method: 'GET',
+  });
+  t.equal(statusCode, 200);
+  let heard = '';
+  for await (const chunk of body.setEncoding('utf8')) {
+    heard += chunk;
+    if (heard.length > 1_000_000) break;
+  }
+  t.match(heard, /^(nonsense)+(n|no|non|nons|nonse|nonsen|nonsens)?$/);
+  end();
+  const admin = await cluster.client();
+  t.same(await admin.list(SECRETS), []);
 });
 
 t.test('a request is served and its answer is lost', async (t) => {

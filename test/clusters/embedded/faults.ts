@@ -1,5 +1,6 @@
 /** Failures of the API server that a test calls for. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Reply } from './reply.ts';
 import { failure } from './status.ts';
 
 /** A request as a fault sees it. */
@@ -21,6 +22,8 @@ export interface Fault {
   readonly until?: Promise<unknown>;
   /** Never answer. */
   readonly hang?: boolean;
+  /** Answer 200 with this text, again and again, until the client leaves. */
+  readonly babble?: string;
   /** Serve the request, writes and all, and then destroy the connection instead of answering. */
   readonly loseAnswer?: boolean;
 }
@@ -32,10 +35,10 @@ export interface FaultRules {
   /** Returns the function that removes the rule. */
   add(rule: FaultRule): () => void;
   /**
-   * Resolves when the request may be served, and calls `loseAnswer` before if nobody is to hear of it.
-   * @throws ApiError when the request is to fail, an AbortError when it hung until the client left
+   * Resolves when the request may be served, and calls `lose` before if nobody is to hear of it.
+   * @throws ApiError when the request is to fail, an AbortError when it hung, or was babbled at, until the client left
    */
-  apply(request: SeenRequest, signal: AbortSignal, loseAnswer: () => void): Promise<void>;
+  apply(request: SeenRequest, signal: AbortSignal, reply: Pick<Reply, 'lose' | 'babble'>): Promise<void>;
 }
 
 export function createFaultRules(): FaultRules {
@@ -45,20 +48,21 @@ export function createFaultRules(): FaultRules {
       rules.add(rule);
       return () => rules.delete(rule);
     },
-    async apply(request, signal, loseAnswer) {
+    async apply(request, signal, reply) {
       for (const rule of rules) {
         const fault = rule(request);
-        if (fault?.loseAnswer === true) loseAnswer();
-        if (fault) await commit(fault, signal);
+        if (fault?.loseAnswer === true) reply.lose();
+        if (fault) await commit(fault, signal, reply);
       }
     },
   };
 }
 
-async function commit(fault: Fault, signal: AbortSignal): Promise<void> {
+async function commit(fault: Fault, signal: AbortSignal, { babble }: Pick<Reply, 'babble'>): Promise<void> {
   await fault.until;
   if (fault.delay !== undefined) await delay(fault.delay, undefined, { signal });
-  if (fault.hang === true) {
+  if (fault.babble !== undefined) babble(fault.babble);
+  if (fault.hang === true || fault.babble !== undefined) {
     await new Promise((_, reject) =>
       signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
     );

@@ -17,6 +17,8 @@ export interface Reply {
   stream(): Stream;
   /** The answer that is yet to come is lost: the connection is destroyed instead. */
   lose(): void;
+  /** Says this again and again, as fast as it is read, until the client leaves. */
+  babble(text: string): void;
 }
 
 export function createReply(outgoing: ServerResponse, now: () => number): Reply {
@@ -57,6 +59,13 @@ export function createReply(outgoing: ServerResponse, now: () => number): Reply 
     },
     lose() {
       isLost = true;
+    },
+    babble(text) {
+      if (!begin(200, { 'content-type': 'application/json' })) return;
+      const more = () => {
+        if (!outgoing.destroyed) outgoing.write(text, more);
+      };
+      more();
     },
   };
 }

@@ -78,7 +78,7 @@ export async function startServer(dependencies: ServerDependencies): Promise<Api
     const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', 'https://cluster');
     const userAgent = incoming.headers['user-agent'] ?? '';
     traffic.connection(incoming.socket, userAgent);
-    await faults.apply({ method, path, query, userAgent }, signal, reply.lose);
+    await faults.apply({ method, path, query, userAgent }, signal, reply);
     const isProbe = PROBES.test(path);
     const user = isProbe ? ANONYMOUS : users.authenticate(incoming.headers.authorization);
     if (method === 'GET' && (isProbe || user !== ANONYMOUS) && sendPlain(path, reply)) return;
