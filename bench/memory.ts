@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { listenToAudit } from './audit.ts';
 import { type CountingProxy, startCountingProxy } from './counting-proxy.ts';
 import type { Bench } from './measurement.ts';
+import { limitMemory } from './memory-limit.ts';
 import { type Program, residentBytes, startProgram, untilLine } from './program.ts';
 import { fill, PAYLOAD_BYTES, type StoredRecord } from './records.ts';
 import { bytes, digits, megabytes, type Section, type Table, type Target, times } from './report.ts';
@@ -32,6 +33,9 @@ const PROCESSES = 3;
 const SETTLE_MS = 15_000;
 const IDLE_MS = 30_000;
 const LOOK_EVERY_MS = 1_000;
+
+/** What the chart gives a pod. */
+const POD_BYTES = 512 * 2 ** 20;
 
 /** An informer of a hundred thousand records has more to read than any of the others to do. */
 const START_MS = 180_000;
@@ -73,7 +77,7 @@ export async function measureMemory({ full, say }: Bench): Promise<Section> {
       const other = typeof informer === 'string' ? informer : megabytes(informer.resident);
       say(`${records} records: Lockkeeper has ${megabytes(lockkeeper.resident)}, the informer ${other}`);
     }
-    return section(rows);
+    return section(rows, await mayLimitMemory());
   });
 }
 
@@ -92,14 +96,23 @@ function* history(from: number, to: number): Generator<StoredRecord> {
 }
 
 async function costOfLockkeeper(stage: Stage): Promise<Cost> {
-  return costOf(stage, PROCESSES, (kubeconfig) => ({
-    program: startProgram(MAIN, { env: { ...lockkeeperSettings(kubeconfig), ...tlsSettings(stage.files) } }),
+  return costOf(stage, PROCESSES, async (kubeconfig) => ({
+    program: startProgram(MAIN, {
+      env: { ...lockkeeperSettings(kubeconfig), ...tlsSettings(stage.files) },
+      limit: await limitMemory(POD_BYTES),
+    }),
     ready: 'listed',
   }));
 }
 
+async function mayLimitMemory(): Promise<boolean> {
+  const limit = await limitMemory(POD_BYTES);
+  await limit?.remove();
+  return limit !== undefined;
+}
+
 async function costOfInformer(stage: Stage): Promise<Cost> {
-  return costOf(stage, 1, (kubeconfig) => ({
+  return costOf(stage, 1, async (kubeconfig) => ({
     program: startProgram(INFORMER, { env: { KUBECONFIG: kubeconfig } }),
     ready: 'listed',
   }));
@@ -112,7 +125,11 @@ interface Starting {
 }
 
 /** Of one of so many that start at once, each by a way of its own to the API server. */
-async function costOf(stage: Stage, count: number, start: (kubeconfig: string) => Starting): Promise<Cost> {
+async function costOf(
+  stage: Stage,
+  count: number,
+  start: (kubeconfig: string) => Promise<Starting>,
+): Promise<Cost> {
   const audit = await listenToAudit(stage);
   const ways: CountingProxy[] = [];
   const programs: Program[] = [];
@@ -124,7 +141,7 @@ async function costOf(stage: Stage, count: number, start: (kubeconfig: string) =
     for (let number = 0; number < count; number += 1) {
       const way = await startCountingProxy(stage.cluster.url);
       ways.push(way);
-      const { program, ready } = start(await stage.kubeconfig(way.url));
+      const { program, ready } = await start(await stage.kubeconfig(way.url));
       programs.push(program);
       await soon(untilLine(program, ready));
     }
@@ -162,11 +179,14 @@ async function soon<T>(event: Promise<T>): Promise<T> {
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
 
-function section(rows: readonly Row[]): Section {
+function section(rows: readonly Row[], isLimited: boolean): Section {
+  const where = isLimited
+    ? 'with the limit of 512 MiB that the chart gives a pod, which V8 heeds'
+    : 'without the limit that the chart gives a pod, since this user may set none';
   return {
     title: 'Many releases in the cluster',
     about: `Records of releases, ${REVISIONS} revisions each, with a payload of ${PAYLOAD_BYTES} bytes of noise, one deployed and the others
-superseded, in ${NAMESPACES} namespaces. Lockkeeper (the median of ${PROCESSES} processes) beside what one writes first: \`makeInformer\` of
+superseded, in ${NAMESPACES} namespaces. Lockkeeper (the median of ${PROCESSES} processes, ${where}) beside what one writes first: \`makeInformer\` of
 \`@kubernetes/client-node\`, which keeps all Secrets with the label \`owner=helm\`. Resident memory is the median of ${IDLE_MS / 1000} s without
 work, after ${SETTLE_MS / 1000} s to settle; bytes are those that came from the API server, as TLS; requests are counted in its audit log.`,
     tables: [ratioTable(rows), memoryTable(rows), trafficTable(rows)],

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createLogReader, type LogLine, type LogReader } from '../test/support/log.ts';
+import type { MemoryLimit } from './memory-limit.ts';
 
 export interface Program {
   readonly pid: number;
@@ -17,6 +18,7 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  readonly limit?: MemoryLimit | undefined;
   /** Nobody reads what it prints. */
   readonly isQuiet?: boolean;
 }
@@ -24,9 +26,13 @@ export interface ProgramOptions {
 /** By the Node of this process, and without what this process was told by its environment. */
 export function startProgram(
   file: string,
-  { args = [], env = {}, cwd, isQuiet = false }: ProgramOptions = {},
+  { args = [], env = {}, cwd, limit, isQuiet = false }: ProgramOptions = {},
 ): Program {
-  const child = spawn(process.execPath, [...args, file], {
+  const command = [process.execPath, ...args, file];
+  // Whoever is limited has to be so before it begins; the shell makes way for it, under its own number.
+  const limited = limit ? ['sh', '-c', 'echo $$ > "$0" && exec "$@"', limit.processes, ...command] : command;
+  const [program, ...rest] = limited as [string, ...string[]];
+  const child = spawn(program, rest, {
     stdio: ['ignore', isQuiet ? 'ignore' : 'pipe', 'inherit'],
     env: { PATH: process.env.PATH ?? '', ...env },
     ...(cwd !== undefined && { cwd }),
@@ -46,6 +52,7 @@ export function startProgram(
       // What it would do before it ends is not measured.
       child.kill('SIGKILL');
       await ended;
+      await limit?.remove();
     },
   };
 }
@@ -61,9 +68,9 @@ export async function untilLine({ logs, ended }: Program, message: string): Prom
 
 /** What a process has in memory. @throws when there is none of this number */
 export async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
   // A process that has ended and was not waited for yet has none.
-  if (kibibytes === undefined) throw new Error(`process ${pid} has ended`);
+  if (kibibytes === undefined) throw new Error('it ended by itself');
   return Number(kibibytes) * 1024;
 }

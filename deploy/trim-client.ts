@@ -1,7 +1,8 @@
 /**
- * `node deploy/trim-client.ts dist`, the last step of `npm run build`: makes one file of dist/kubernetes/kubeconfig.js and what
- * it imports, but for undici, which Lockkeeper itself loads. The models of all objects of Kubernetes stay out, since nothing
- * here asks for one. They would take half a second of each start, and 45 MB for as long as it runs.
+ * `node deploy/trim-client.ts dist`, the last step of `npm run build`: puts into dist/kubernetes what its kubeconfig.js and
+ * connection.js use of the Kubernetes client and of undici. The models of all objects of Kubernetes stay out, since nothing
+ * here asks for one: they would take half a second of each start, and 45 MB for as long as it runs. So do undici's fetch, caches,
+ * mocks and WebSockets, which would take 60 ms and 3 MB.
  */
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
@@ -25,19 +26,41 @@ const withoutSideEffects: Plugin = {
   },
 };
 
+/** undici with no more than is used of it; its own index loads all that there is. What asks for `fetch` is never called. */
+const UNDICI = `
+import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+import request from 'undici/lib/api/api-request.js';
+Dispatcher.prototype.request = request;
+export { default as Agent } from 'undici/lib/dispatcher/agent.js';
+export { default as ProxyAgent } from 'undici/lib/dispatcher/proxy-agent.js';
+export const fetch = globalThis.fetch;
+`;
+
+const smallUndici: Plugin = {
+  name: 'small-undici',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^undici$/ }, ({ path }) => ({ path, namespace: 'small' }));
+    onLoad({ filter: /./, namespace: 'small' }, () => ({
+      contents: UNDICI,
+      resolveDir: import.meta.dirname,
+    }));
+  },
+};
+
 const [, , dist] = process.argv as [string, string, string];
-const file = join(dist, 'kubernetes/kubeconfig.js');
+const folder = join(dist, 'kubernetes');
 await build({
-  entryPoints: [file],
-  outfile: file,
+  entryPoints: ['kubeconfig.js', 'connection.js'].map((name) => join(folder, name)),
+  outdir: folder,
   allowOverwrite: true,
   bundle: true,
+  splitting: true, // what both use is there once
   platform: 'node',
   target: 'node20',
   format: 'esm',
   keepNames: true,
-  external: ['undici', ...OPTIONAL],
-  plugins: [withoutSideEffects],
+  external: OPTIONAL,
+  plugins: [smallUndici, withoutSideEffects],
   // Packages that are CommonJS ask for Node's own modules so.
   banner: {
     js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
