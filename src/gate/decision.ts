@@ -97,9 +97,9 @@ export function screenDeletion(review: Review, gated: readonly Driver[]): Deleti
   const isAboutPending = operation === 'DELETE' && isHelmRecord(review) && isPending(labels.status);
   if (!isAboutPending || driver === undefined || !gated.includes(driver)) return undefined;
   if (KUBERNETES.includes(client.user)) return undefined;
-  // Of a record that contradicts itself, nobody can say which release it locks.
-  const record = identify(review);
-  if (typeof record === 'string') return undefined;
+  // Its name says what it locks, as it does when a deploy is judged: nobody ends a lock by editing the other labels.
+  const record = parseRecordName(review.name);
+  if (record === undefined || !isAddressable(review, record.release)) return undefined;
   const release = { driver, namespace: review.namespace, name: record.release };
   const marked = isMarked(annotations, ALLOW_DELETE);
   return { release, revision: record.revision, uid: review.objectUid, client, marked };
@@ -141,6 +141,11 @@ export function isMarked(annotations: Review['annotations'], mark: string): bool
 /** A Secret says so by its type; a ConfigMap has none, so its name and its owner must both say so. */
 function isHelmRecord({ driver, type, labels, name }: Review): boolean {
   return (driver === 'secrets' && type === RECORD_TYPE) || (labels.owner === 'helm' && isRecordName(name));
+}
+
+/** Whether it can be looked for. */
+function isAddressable({ namespace, objectUid }: Review, release: string): boolean {
+  return isSelectable(release) && namespace !== '' && objectUid !== '';
 }
 
 /** Rule 2: the release and revision that a record claims to be, or in words where it contradicts itself. */

@@ -95,6 +95,9 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
   };
 }
 
+/** No selector takes such a label. */
+const NAME_OF_NONE = 'sh.helm.release.v1.-api.v6';
+
 /** Revision 6, last written so many seconds ago. */
 function pending(ageSeconds: number, status = 'pending-upgrade'): Revision {
   return revision(6, status, { createdAt: NOW - ageSeconds * 1000 });
@@ -193,10 +196,9 @@ t.test('given what is no live lock at sight, when it is deleted, then nobody ask
     ['a deployed record', label('status', 'deployed')],
     ['a failed record', label('status', 'failed')],
     ['a record that is being uninstalled', label('status', 'uninstalling')],
-    ['malformed: another release', label('name', 'web')],
-    ['malformed: another revision', label('version', '7')],
-    ['malformed: another owner', label('owner', 'flux')],
     ['malformed: another name', (wire) => Object.assign(metadata(wire), { name: 'settings' })],
+    ['malformed: a name of no release', (wire) => Object.assign(metadata(wire), { name: NAME_OF_NONE })],
+    ['malformed: no namespace', ({ request }) => Object.assign(request, { namespace: '' })],
     ['malformed: no uid', (wire) => Object.assign(metadata(wire), { uid: '' })],
   ];
   const rows: [string, DeletionOptions][] = [
@@ -212,6 +214,26 @@ t.test('given what is no live lock at sight, when it is deleted, then nobody ask
   t.match(await review(deletion({ driver: 'configmaps' })), { allowed: true }, 'a driver that is not gated');
   t.same(asked, []);
 });
+
+t.test(
+  'given a live lock, whatever its labels say of its release, then its name decides: refused',
+  async (t) => {
+    for (const [label, value] of [
+      ['name', 'web'],
+      ['version', '7'],
+      ['owner', 'flux'],
+    ] as const) {
+      const { review } = guardIn();
+      const change = ({ request }: Wire) =>
+        Object.assign(request.oldObject?.metadata.labels ?? {}, { [label]: value });
+      t.match(
+        await review(deletion({ change })),
+        { allowed: false, denial: { code: 409 } },
+        `${label}=${value}`,
+      );
+    }
+  },
+);
 
 t.test(
   'given a live lock that is marked, when its record is deleted, then the log keeps the trace',
