@@ -120,11 +120,13 @@ t.test('names with dots, names of 53 characters, and revisions with a gap below'
   for (const release of ['app', 'app.v2', 'a.v1.v2', 'x', 'r'.repeat(53)]) {
     await create(admin, release, 3, { status: 'failed' });
     await create(admin, release, 5);
-    await create(admin, release, 20, { status: 'failed' });
     const next = create(admin, release, 12);
     t.match(await logs.line('held', (line) => line.release === release), { lock: { revision: 5 } }, release);
     await finish(admin, release, 5);
     t.equal((await next).code, 201, release);
+    await create(admin, release, 20, { status: 'failed' });
+    const late = await create(admin, release, 15);
+    t.equal(late.code, 409, `${release}: with 14 gone, 20 is looked for, which tells that 15 comes too late`);
   }
   t.equal((await create(admin, 'app.v2.v3', 1)).code, 201, 'another release whose name begins alike');
 });
