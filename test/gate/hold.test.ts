@@ -563,6 +563,17 @@ t.test('the first one appears while the second one reads: it reads again', async
   await equalState(t, loser, '409', 'and is not admitted on what it read before');
 });
 
+t.test('the watch tells of a change while it reads: it reads again', async (t) => {
+  const { gate, clock, cluster, registry, store } = harness();
+  store(6, 'deployed');
+  const deploy = ask(gate, { revision: 7 });
+  registry.put(revision(7, 'pending-upgrade', { uid: 'old' })); // it is deleted by now
+  await settle();
+  t.equal(cluster.reads, 2);
+  clock.advance(1_000);
+  await equalState(t, deploy, 'allowed', 'and the last read decides');
+});
+
 t.test('the second one asks so late that the first has ended already', async (t) => {
   const { gate, store } = harness();
   store(6, 'superseded');
