@@ -196,6 +196,20 @@ async function impostor(
   return connection;
 }
 
+/** Says one thing without an end, and how many bytes of it were sent. */
+async function babbler(t: Test, character: string) {
+  let sent = 0;
+  const connection = await impostor(t, 200, '', (response) => {
+    const more = () => {
+      sent += 2 ** 20;
+      if (!response.destroyed) response.write(character.repeat(2 ** 20), more);
+    };
+    more();
+    return true;
+  });
+  return { connection, sent: () => sent };
+}
+
 function kubeconfigOf(cluster: object, user: object = { token: 't' }) {
   return {
     apiVersion: 'v1',
@@ -393,19 +407,11 @@ t.test('an answer that stops in the middle is given up, and one without end at o
   t.match(await failure(clientOn({ connection: stops, attemptMs: 40 }).get('secrets', 'prod', 'x', never)), {
     message: 'GET /api/v1/namespaces/prod/secrets/x: the answer did not go on in time',
   });
-  let sent = 0;
-  const endless = await impostor(t, 200, '', (response) => {
-    const more = () => {
-      sent += 2 ** 20;
-      if (!response.destroyed) response.write(' '.repeat(2 ** 20), more);
-    };
-    more();
-    return true;
-  });
+  const { connection: endless, sent } = await babbler(t, ' ');
   t.match(await failure(clientOn({ connection: endless }).get('secrets', 'prod', 'x', never)), {
     message: /the answer is too long to be that of an API server/,
   });
-  t.ok(sent < 100 * 2 ** 20, `${sent} bytes were sent, in one attempt`);
+  t.ok(sent() < 100 * 2 ** 20, `${sent()} bytes were sent, in one attempt`);
 });
 
 t.test('a watch that says nothing for too long is taken for dead', async (t) => {
@@ -420,19 +426,11 @@ t.test('a watch that says nothing for too long is taken for dead', async (t) => 
 });
 
 t.test('a watch whose line never ends is given up before it fills the memory', async (t) => {
-  let sent = 0;
-  const connection = await impostor(t, 200, '', (response) => {
-    const more = () => {
-      sent += 2 ** 20;
-      if (!response.destroyed) response.write('x'.repeat(2 ** 20), more);
-    };
-    more();
-    return true;
-  });
+  const { connection, sent } = await babbler(t, 'x');
   const query = { labelSelector: 'a=b', resourceVersion: '1', timeoutSeconds: 60 };
   const watching = clientOn({ connection }).watch('secrets', query, never).next();
   t.match(await failure(watching), { message: 'a line of a watch is over 10485760 long' });
-  t.ok(sent < 40 * 2 ** 20, `${sent} bytes were sent`);
+  t.ok(sent() < 40 * 2 ** 20, `${sent()} bytes were sent`);
 });
 
 t.test('an answer that is cut off in the middle is read again from its beginning', async (t) => {
