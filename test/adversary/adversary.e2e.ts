@@ -42,12 +42,16 @@ t.test(`${operations} random operations, seed ${seed}`, { timeout: 0 }, async (t
     path !== undefined || result.operations >= operations || result.failure,
     'there were as many as were asked for',
   );
-  if (result.failure) tell(result.failure, (line) => t.comment(line));
+  if (result.failure) {
+    tell(result.failure, (line) => t.comment(line));
+    t.fail('there was a failure');
+  }
 });
 
-function tell({ seed, path, operations, violations }: Failure, say: (line: string) => void): void {
+function tell({ seed, path, operations, violations, error }: Failure, say: (line: string) => void): void {
   for (const operation of operations) say(JSON.stringify(operation));
   for (const violation of violations) say(inWords(violation));
+  if (violations.length === 0) say(`the adversary itself failed: ${(error as Error).stack}`);
   say(`to replay it: npm run test:adversary -- --seed ${seed} --path ${path}`);
 }
 

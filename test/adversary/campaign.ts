@@ -51,7 +51,10 @@ export interface Failure {
   readonly seed: number;
   readonly path: string;
   readonly operations: readonly Operation[];
+  /** None if it was the adversary itself that failed. */
   readonly violations: readonly Violation[];
+  /** What was thrown. */
+  readonly error: unknown;
 }
 
 /** The log may tell of a write before it tells of the one before it; not for longer than this. */
@@ -102,6 +105,7 @@ export async function campaign(world: World, options: CampaignOptions): Promise<
           path: details.counterexamplePath ?? '',
           operations: details.counterexample[0],
           violations: found,
+          error: details.errorInstance,
         }
       : undefined;
   return { operations: done, runs, entries, counts, endings, failure };

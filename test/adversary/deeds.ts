@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DRIVERS } from '../../src/helm/release.ts';
 import type { ApiClient } from '../clusters/client.ts';
+import { until } from '../support/until.ts';
 import { type Client, startReal, startSynthetic } from './clients.ts';
 import { NAMESPACE } from './log.ts';
 import type { Kind, Operation, OperationOf } from './operations.ts';
@@ -72,6 +73,8 @@ async function act(stage: Stage, operation: Operation): Promise<boolean> {
       return disturb(stage, operation);
     case 'block':
       return block(stage, operation);
+    case 'restart':
+      return restart(stage);
     case 'rotate':
       return rotate(stage);
     case 'time':
@@ -244,6 +247,18 @@ async function block(stage: Stage, { forMs }: OperationOf<'block'>): Promise<boo
     await well();
   };
   return background(stage, wait());
+}
+
+async function restart({ world: { cluster, admin, fault } }: Stage): Promise<boolean> {
+  const well = await fault();
+  await cluster.restartApiServer();
+  // It calls itself ready before it serves custom resources: 429, “storage is (re)initializing”.
+  await until(
+    () => admin.request('GET', RELEASE_LOCKS),
+    ({ code }) => code === 200,
+  );
+  await well();
+  return true;
 }
 
 /** Empties the Secret, as a person does who wants another authority. */

@@ -12,7 +12,13 @@ const KINDS: readonly (readonly [kind: string, words: RegExp])[] = [
   ['second at storage', /already exists/],
   ['its record was gone', /not found/],
   ['its token was good for nothing', /Unauthorized/],
-  ['nothing to do', /nothing to roll back|has no .*releases|release: not found/],
+  [
+    'the API server was away',
+    /ECONNREFUSED|ECONNRESET|socket hang up|unreachable|connection re|EOF|context canceled/,
+  ],
+  ['its rights were not known yet', /forbidden/],
+  ['nothing to do', /nothing to roll back|has no .*(releases|version)|release: not found/],
+  ['failed', /upgrade failed|UPGRADE FAILED|INSTALLATION FAILED|has been uninstalled/],
 ];
 
 export function kindOfEnding(words: string): string {

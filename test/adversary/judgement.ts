@@ -1,12 +1,5 @@
 /** Whether a lock was stale at some time, as the log alone can tell, and as leniently as the log is vague. */
-import {
-  type Announcement,
-  type History,
-  holderOf,
-  type Span,
-  type StoredRecord,
-  type Version,
-} from './history.ts';
+import type { Announcement, History, Span, StoredRecord, Version } from './history.ts';
 import type { Entry } from './log.ts';
 
 /** How long the replicas of the adversary take a silent holder for alive. */
@@ -23,7 +16,7 @@ const AFTERMATH_MS = 12_000;
 
 /** Whether the pod of its holder may have been gone for so long that its token is good for nothing. */
 export function mayBeDead({ podsGone }: History, record: StoredRecord, { answeredAt }: Span): boolean {
-  const death = podsGone.get(holderOf(record).podUid ?? '');
+  const death = podsGone.get(record.creation.podUid ?? '');
   return death !== undefined && answeredAt - death.askedAt >= TOKEN_MS - VAGUE_MS / 2;
 }
 
@@ -33,7 +26,7 @@ export function isSurelyDead(
   record: StoredRecord,
   span: Span,
 ): boolean {
-  const death = podsGone.get(holderOf(record).podUid ?? '');
+  const death = podsGone.get(record.creation.podUid ?? '');
   const last = announcements.findLast(
     ({ told, entry }) => told.what === 'fault' && entry.askedAt <= span.answeredAt,
   );

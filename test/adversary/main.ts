@@ -3,7 +3,7 @@
  * Lockkeeper on the real control plane; docs/adversary.md says what they are, and what must hold.
  *
  *   npm run test:adversary                          # a minute, with another seed each time
- *   npm run test:adversary -- --operations 10000    # an hour
+ *   npm run test:adversary -- --operations 10000    # 45 minutes
  *   npm run test:adversary -- --seed S --path P     # what a failure said
  *   npm run test:adversary -- --bugs                # the test of the test: each planted bug is found
  */

@@ -77,11 +77,14 @@ const watches = fc.record({
 /** The API server is away, for all replicas. */
 const block = fc.record({ op: fc.constant('block'), forMs: fc.nat({ max: 1_500 }), pauseMs });
 
+/** Of the API server. Resolves when it is back; whatever is under way meanwhile meets it. */
+const restart = fc.record({ op: fc.constant('restart'), pauseMs });
+
 const rotate = fc.record({ op: fc.constant('rotate'), pauseMs });
 
 const time = fc.record({ op: fc.constant('time'), minutes: fc.constantFrom(5, 10, 16), pauseMs });
 
-const KINDS = { start, end, move, endPod, clear, replica, watches, block, rotate, time };
+const KINDS = { start, end, move, endPod, clear, replica, watches, block, restart, rotate, time };
 
 export type Kind = keyof typeof KINDS;
 
@@ -97,6 +100,7 @@ export const WEIGHTS: Weights = {
   replica: 2,
   watches: 4,
   block: 1,
+  restart: 1,
   rotate: 1,
   time: 2,
 };

@@ -132,6 +132,15 @@ const outOfReach = refused('failed calling webhook "gate.lockkeeper.dev": EOF', 
   verb: 'create',
 });
 
+/** Whoever asked was told that it took too long; it may have been done. */
+const unanswered =
+  (line: Line): Line =>
+  (at) => {
+    const { answer, ...rest } = line(at);
+    const message = 'Timeout: request did not complete within requested timeout - context canceled';
+    return { ...rest, code: 504, message, asked: answer, answer: { message } };
+  };
+
 const fault = (state: 'begins' | 'ends') => told({ what: 'fault', state });
 const timePasses = (ms: number) => [
   told({ what: 'time', ms, state: 'begins' }),
@@ -256,6 +265,58 @@ const STORIES: readonly (readonly [name: string, story: Story, rule?: string])[]
   ['refused by the fence, and pending', [create(2), byTheFence], 'refused without a reason'],
   ['out of reach', [outOfReach], 'refused without a reason'],
   ['out of reach by a fault', [fault('begins'), outOfReach]],
+
+  ['refused by the guard, and maybe created', [unanswered(create(2)), byTheGuard]],
+  ['refused by the gate, and maybe locked', [unanswered(create(1)), byTheGate(2)]],
+  [
+    'refused by the guard, and deleted since it may have been created',
+    [unanswered(create(2)), remove(2), byTheGuard],
+    'refused without a reason',
+  ],
+  [
+    'refused by the gate, and what no webhook admitted was not created',
+    [fault('begins'), outOfReach, fault('ends'), 60, byTheGate(2)],
+    'refused without a reason',
+  ],
+  ['refused by the guard, and maybe ended', [create(2), unanswered(put(2, 'failed')), byTheGuard]],
+  ['refused by the fence, and maybe ended', [create(2), unanswered(put(2, 'failed')), byTheFence]],
+  ['the one below may have ended', [create(1), unanswered(put(1, 'deployed')), create(2)]],
+  ['the one below may have gone', [create(1), unanswered(remove(1)), create(2)]],
+  [
+    'the one below had not ended',
+    [create(1), unanswered(put(1, 'deployed')), put(1, 'pending-install'), create(2)],
+    'one pending revision at a time',
+  ],
+  ['the one below may have been shadowed', [create(1), unanswered(create(2, 'failed')), create(3)]],
+  [
+    'who made it was told that it took too long, and is dead',
+    [
+      unanswered(create(2, undefined, POD)),
+      put(2, 'pending-upgrade'),
+      podGone('pod-2'),
+      10,
+      clear(2, 'lockkeeper'),
+    ],
+  ],
+  [
+    'who made it was told that it took too long, and lives',
+    [unanswered(create(2, undefined, POD)), put(2, 'pending-upgrade'), clear(2, 'lockkeeper')],
+    'a live lock was cleared',
+  ],
+  [
+    'somebody else may have changed it before a clear',
+    [
+      create(2),
+      told({ what: 'force', uid: 'uid-2' }),
+      unanswered(put(2, 'pending-upgrade', { json: JSON_OF('pending-upgrade').replace('890}', '900}') })),
+      clear(2, 'bob', { json: JSON_OF('failed').replace('890}', '900}') }),
+    ],
+  ],
+  ['it may have been deleted twice', [create(2), unanswered(remove(2)), remove(2)]],
+  [
+    'one is left that may have ended',
+    [create(2), unanswered(put(2, 'failed')), told({ what: 'calm' }), told({ what: 'end' })],
+  ],
 
   ['all locks have ended', [create(2), put(2, 'failed'), told({ what: 'calm' }), told({ what: 'end' })]],
   ['one is left', [create(2), told({ what: 'calm' }), told({ what: 'end' })], 'every lock ends'],

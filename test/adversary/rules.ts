@@ -7,7 +7,7 @@ import {
   endOf,
   type History,
   historyOf,
-  holderOf,
+  isClearBetween,
   isSurelyPending,
   keyOf,
   type StoredRecord,
@@ -51,18 +51,22 @@ export function check(entries: readonly Entry[]): Violation[] {
 }
 
 /** At the moment at which a pending revision was stored, no other one of its release was the lock. */
-function onePendingAtATime({ records }: History): Violation[] {
-  const releases = Map.groupBy(records, keyOf);
+function onePendingAtATime({ maybeRecords, records }: History): Violation[] {
+  const releases = Map.groupBy(maybeRecords, keyOf);
   return records.flatMap((record) => {
     const [first] = record.versions as [Version];
-    if (!isPending(first.status)) return [];
+    if (!isPending(first.status) || first.entry !== record.creation) return [];
     const others = (releases.get(keyOf(record)) ?? []).filter((other) => other !== record);
-    const before = others.flatMap((other) => {
-      const state = stateBefore(other, first);
-      return state ? [{ other, state }] : [];
-    });
-    const below = before.filter(({ other }) => other.revision < record.revision);
-    const newest = Math.max(...below.map(({ other }) => other.revision));
+    const below = others.filter(
+      (other) => other.revision < record.revision && statesDuring(other, first.entry).length > 0,
+    );
+    const newest = Math.max(...below.map(({ revision }) => revision));
+    const before = others
+      .filter((other) => records.includes(other))
+      .flatMap((other) => {
+        const state = stateBefore(other, first);
+        return state ? [{ other, state }] : [];
+      });
     return before
       .filter(({ other }) => other.revision > record.revision || other.revision === newest)
       .filter(({ state }) => isPending(state.status))
@@ -80,9 +84,9 @@ function onePendingAtATime({ records }: History): Violation[] {
 
 /** `--atomic` rolls back what its own pod left pending. */
 function isOwnRollback(record: StoredRecord, other: StoredRecord): boolean {
-  const { podUid } = holderOf(record);
+  const { podUid } = record.creation;
   const isRollback = record.versions[0]?.status === 'pending-rollback';
-  return isRollback && podUid !== undefined && podUid === holderOf(other).podUid;
+  return isRollback && podUid !== undefined && podUid === other.creation.podUid;
 }
 
 /** Whoever lost its lock does not write it back, and nobody else makes a revision begin again. */
@@ -101,7 +105,10 @@ const ENDED: readonly string[] = ['failed', 'superseded', 'uninstalling', 'unins
 
 function transitions(records: readonly StoredRecord[]) {
   return records.flatMap((record) =>
-    record.versions.slice(1).map((is, index) => ({ record, was: record.versions[index] as Version, is })),
+    record.versions
+      .slice(1)
+      .map((is, index) => ({ record, was: record.versions[index] as Version, is }))
+      .filter(({ was, is }) => isClearBetween(record, was, is.entry)),
   );
 }
 
@@ -126,7 +133,7 @@ function clearedForAReason(history: History): Violation[] {
     if (!isPending(was.status)) return [violation('cleared what was no lock', record, entry, was.status)];
     if (mayBeDead(history, record, entry) || isForced(history, record, entry)) return [];
     if (!byItself && mayBeExpired(history, was, entry)) return [];
-    const holder = holderOf(record);
+    const holder = record.creation;
     const words = `it was ${was.status} and live, of ${holder.user} in pod ${holder.podUid ?? 'none'}`;
     return [violation('a live lock was cleared', record, entry, words)];
   });
@@ -143,11 +150,11 @@ function nothingMangled({ records }: History): Violation[] {
 
 /** Whoever deletes the record of a live lock is refused, as long as Lockkeeper can be asked. */
 function nothingLost(history: History): Violation[] {
-  const { records } = history;
+  const { records, maybeRecords } = history;
   return records.flatMap((record) => {
     const { gone } = record;
     if (gone === undefined || gone.user === LOCKKEEPER || mayBeFault(history, gone)) return [];
-    const isLock = isSurelyPending(record, gone) && isNewest(records, record, gone);
+    const isLock = isSurelyPending(record, gone) && isNewest(maybeRecords, record, gone);
     if (!isLock || !isSurelyLive(history, record, gone)) return [];
     return [violation('the record of a live lock was lost', record, gone, `deleted by ${gone.user}`)];
   });
@@ -188,15 +195,15 @@ function whyRefusedInVain(history: History, entry: Entry): string | undefined {
   return undefined;
 }
 
-function ofName({ records }: History, { resource, name }: Entry): StoredRecord[] {
-  return records.filter((record) => record.driver === resource && record.name === name);
+function ofName({ maybeRecords }: History, { resource, name }: Entry): StoredRecord[] {
+  return maybeRecords.filter((record) => record.driver === resource && record.name === name);
 }
 
 /** Whether some revision below the new one may have been pending, or one from its number on stored. */
-function mayBeLocked({ records }: History, entry: Entry): boolean {
+function mayBeLocked({ maybeRecords }: History, entry: Entry): boolean {
   const { name = '', version } = entry.asked?.metadata?.labels ?? {};
   const revision = Number(version);
-  const others = records.filter((record) => keyOf(record) === `${entry.resource}/${name}`);
+  const others = maybeRecords.filter((record) => keyOf(record) === `${entry.resource}/${name}`);
   return others.some((other) => {
     const states = statesDuring(other, entry);
     return other.revision >= revision ? states.length > 0 : states.some(({ status }) => isPending(status));
@@ -212,15 +219,15 @@ function mayBeGuarded(history: History, entry: Entry): boolean {
 }
 
 /** At the end of a run no lock is left, and none outlived its dead holder for long. */
-function everyLockEnds({ records, announcements, podsGone }: History): Violation[] {
+function everyLockEnds({ records, maybeRecords, announcements, podsGone }: History): Violation[] {
   const calm = announcements.find(({ told }) => told.what === 'calm')?.entry;
   const end = announcements.find(({ told }) => told.what === 'end')?.entry;
   if (calm === undefined || end === undefined) return [];
   return records.flatMap((record) => {
-    const death = podsGone.get(holderOf(record).podUid ?? '');
+    const death = podsGone.get(record.creation.podUid ?? '');
     const last = statesDuring(record, end).at(-1);
-    const isLock = last !== undefined && isPending(last.status) && isNewest(records, record, end);
-    if (isLock) return [violation('every lock ends', record, end, `it is ${last.status} in the end`)];
+    const isLock = isSurelyPending(record, end) && isNewest(maybeRecords, record, end);
+    if (isLock) return [violation('every lock ends', record, end, `it is ${last?.status} in the end`)];
     const ended = endOf(record);
     if (death === undefined || ended === undefined) return [];
     const took = ended.askedAt - Math.max(death.answeredAt, calm.answeredAt);

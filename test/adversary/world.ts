@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { Agent } from 'undici';
 import { PENDING_SELECTOR } from '../../src/helm/release.ts';
 import { type ApiClient, connect } from '../clusters/client.ts';
-import type { ControlPlane } from '../clusters/control-plane/cluster.ts';
+import type { StartedControlPlane } from '../clusters/control-plane/cluster.ts';
 import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 import { ownControlPlane } from '../clusters/start.ts';
 import { untilAsked } from '../e2e/webhook.ts';
@@ -13,10 +13,12 @@ import { apply, readFence, readManifest } from '../support/manifests.ts';
 import { until } from '../support/until.ts';
 import type { Identity } from './clients.ts';
 import { NAMESPACE, TOLD, type Told } from './log.ts';
+import { patientControlPlane } from './patience.ts';
 import { type Replicas, startReplicas } from './replicas.ts';
 
 export interface World {
-  readonly cluster: ControlPlane;
+  /** Whoever asks it, asks again while its API server restarts; those who deploy do not. */
+  readonly cluster: StartedControlPlane;
   readonly admin: ApiClient;
   readonly replicas: Replicas;
   tell(told: Told): Promise<void>;
@@ -42,7 +44,7 @@ const POD_NAME = 'authentication.kubernetes.io/pod-name';
 
 /** Ends with the test. */
 export async function startWorld(t: Test, options: WorldOptions): Promise<World> {
-  const cluster = await ownControlPlane(t);
+  const cluster = patientControlPlane(await ownControlPlane(t));
   const admin = await cluster.client();
   for (const name of [NAMESPACE, 'prod']) await admin.createNamespace(name);
   await makeRunners(admin);

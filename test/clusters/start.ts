@@ -4,7 +4,12 @@
  */
 import tap, { type Test } from 'tap';
 import type { Cluster } from './cluster.ts';
-import { type ControlPlane, startControlPlane, useControlPlane } from './control-plane/cluster.ts';
+import {
+  type ControlPlane,
+  type StartedControlPlane,
+  startControlPlane,
+  useControlPlane,
+} from './control-plane/cluster.ts';
 import { type EmbeddedClusterOptions, startEmbeddedCluster } from './embedded/cluster.ts';
 
 /** Whether `npm run test:e2e` asked for the real one. */
@@ -34,10 +39,14 @@ export async function emptyControlPlane(t: Test): Promise<ControlPlane> {
   return ready;
 }
 
-/** One whose audit log tells of nobody but the tests of this file. */
-export async function ownControlPlane(t: Test): Promise<ControlPlane> {
-  cluster ??= untilTheEnd(startControlPlane());
-  return emptyControlPlane(t);
+let own: Promise<StartedControlPlane> | undefined;
+
+/** One whose audit log tells of nobody but the tests of this file, and which nobody else misses while it restarts. */
+export async function ownControlPlane(t: Test): Promise<StartedControlPlane> {
+  own ??= untilTheEnd(startControlPlane());
+  cluster = own;
+  await emptyControlPlane(t);
+  return own;
 }
 
 async function shared(running: string): Promise<ControlPlane> {
@@ -48,7 +57,7 @@ async function shared(running: string): Promise<ControlPlane> {
   return found;
 }
 
-function untilTheEnd(starting: Promise<ControlPlane>): Promise<ControlPlane> {
+function untilTheEnd<Plane extends ControlPlane>(starting: Promise<Plane>): Promise<Plane> {
   tap.teardown(async () => (await starting).stop());
   return starting;
 }

@@ -1,8 +1,9 @@
 /** What a test may expect of a control plane, whichever programs it is made of. */
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { ApiClient, WatchEvent } from '../clusters/client.ts';
-import { type ControlPlane, startControlPlane } from '../clusters/control-plane/cluster.ts';
+import { type StartedControlPlane, startControlPlane } from '../clusters/control-plane/cluster.ts';
 import { kubernetesVersion } from '../clusters/control-plane/programs.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import type { GoOptions } from '../tools/go.ts';
@@ -15,7 +16,7 @@ const POD_NAME = 'authentication.kubernetes.io/pod-name';
 const PAUSE_MS = 200;
 
 export function controlPlaneStories(options: GoOptions): void {
-  let cluster: ControlPlane;
+  let cluster: StartedControlPlane;
   let admin: ApiClient;
   t.before(async () => {
     cluster = await startControlPlane(options);
@@ -174,6 +175,31 @@ export function controlPlaneStories(options: GoOptions): void {
     t.same(await all(), before);
     const alice = await cluster.client({ username: 'alice' });
     t.equal((await alice.request('GET', `${PROD}/secrets`)).code, 200, 'administrators stay');
+  });
+
+  story('its API server restarts, and what is stored stays', async (t) => {
+    const log = async () => (await readFile(cluster.auditLog, 'utf8')).split('\n');
+    const { metadata } = await admin.create(`${PROD}/secrets`, { metadata: { name: 'kept' } });
+    const before = await log();
+    const watch = admin.watch(`${PROD}/secrets?watch=true&resourceVersion=${metadata.resourceVersion}`);
+    const next = watch.next();
+    await cluster.restartApiServer();
+    t.equal(
+      await next.then(
+        ({ done }) => done === true || 'went on',
+        () => true,
+      ),
+      true,
+      'its watches end',
+    );
+    t.match(await admin.list(`${PROD}/secrets`), [{ metadata }]);
+    t.equal((await admin.request('GET', '/readyz')).code, 200);
+    t.same((await log()).slice(0, before.length - 1), before.slice(0, -1), 'the audit log goes on');
+
+    await cluster.restartApiServer();
+    const namespace = await admin.createNamespace('after');
+    await admin.remove('/api/v1/namespaces/after');
+    await firstEvent(admin, '/api/v1/namespaces', namespace, ({ type }) => type === 'DELETED');
   });
 
   story('two at once do not know each other', async (t) => {

@@ -5,7 +5,8 @@
  *   node assets.ts /path/to/bin -user alice -user bob=devs,ops
  *
  * Whatever ends it, but SIGKILL, ends both and removes the folder: SIGINT, SIGTERM and, with -while-stdin, the end of its
- * standard input, which is also what the death of its parent does.
+ * standard input, which is also what the death of its parent does. Until the API server is back after a SIGHUP, it refuses
+ * connections.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -31,7 +32,10 @@ interface Servers {
   readonly url: string;
   readonly caCertificate: string;
   readonly version: string;
+  /** Those that run now. */
   readonly daemons: readonly Daemon[];
+  /** Resolves when another API server is ready in its place. */
+  restartApiServer(): Promise<void>;
 }
 
 const ADMIN: StaticUser = { name: 'admin', groups: ['system:masters'] };
@@ -67,7 +71,12 @@ async function main(args: readonly string[]): Promise<void> {
 async function run(binaries: string, folder: string, users: readonly StaticUser[], signal: AbortSignal) {
   const tokens = Object.fromEntries(users.map(({ name }) => [name, randomBytes(16).toString('hex')]));
   await prepare(folder, users, tokens);
-  const { daemons, ...servers } = await startServers(binaries, folder, tokens[ADMIN.name] as string, signal);
+  const { daemons, restartApiServer, ...servers } = await startServers(
+    binaries,
+    folder,
+    tokens[ADMIN.name] as string,
+    signal,
+  );
   const controllers = new AbortController();
   try {
     const connection = (name: string) => ({ ...servers, token: tokens[name] as string });
@@ -77,8 +86,13 @@ async function run(binaries: string, folder: string, users: readonly StaticUser[
       const content = { ...connection(name), user: { username: name }, namespace: undefined };
       kubeconfigs[name] = await writeKubeconfig(folder, content);
     }
-    await print(`${JSON.stringify({ ...servers, folder, tokens, kubeconfigs })}\n`);
-    await Promise.race([aborted(signal), ...daemons.map(({ failed }) => failed)]);
+    const line = `${JSON.stringify({ ...servers, folder, tokens, kubeconfigs })}\n`;
+    for (;;) {
+      await print(line);
+      await Promise.race([aborted(signal), hungUp(), ...daemons.map(({ failed }) => failed)]);
+      if (signal.aborted) return;
+      await restartApiServer();
+    }
   } finally {
     controllers.abort();
     await stopAll(daemons);
@@ -158,16 +172,24 @@ async function startOnFreePorts(
   const port = await freePort();
   const url = `https://127.0.0.1:${port}`;
   const args = [...(await apiServerArguments(folder, etcd)), `--secure-port=${port}`];
-  const apiServer = startDaemon(join(binaries, 'kube-apiserver'), args, log);
-  daemons.push(apiServer);
   const certificate = () => readFile(join(folder, 'apiserver.crt'), 'utf8');
-  await ready(apiServer, signal, async () => {
-    const { code } = await call({ url, caCertificate: await certificate(), token }, '/readyz');
-    return code === 200;
-  });
+  const startApiServer = async () => {
+    const apiServer = startDaemon(join(binaries, 'kube-apiserver'), args, log);
+    daemons.push(apiServer);
+    await ready(apiServer, signal, async () => {
+      const { code } = await call({ url, caCertificate: await certificate(), token }, '/readyz');
+      return code === 200;
+    });
+  };
+  await startApiServer();
   const caCertificate = await certificate();
   const { body } = await call<{ gitVersion: string }>({ url, caCertificate, token }, '/version');
-  return { etcd, url, caCertificate, version: body.gitVersion, daemons };
+  const restartApiServer = async () => {
+    // It answers what it was asked, and tells its audit log so.
+    await daemons.pop()?.stop(PATIENCE_MS);
+    await startApiServer();
+  };
+  return { etcd, url, caCertificate, version: body.gitVersion, daemons, restartApiServer };
 }
 
 function etcdArguments(folder: string, url: string): string[] {
@@ -236,6 +258,10 @@ function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.once('error', reject).write(text, () => resolve());
   });
+}
+
+function hungUp(): Promise<void> {
+  return new Promise((resolve) => process.once('SIGHUP', () => resolve()));
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

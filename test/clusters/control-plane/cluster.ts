@@ -57,6 +57,11 @@ const ADMIN: User = { username: 'admin' };
 
 export interface StartedControlPlane extends ControlPlane {
   readonly running: RunningControlPlane;
+  /**
+   * Ends the API server as an upgrade does (SIGTERM), and starts it again at the same address. Resolves when it is ready.
+   * Watches end, and whoever calls meanwhile waits or is refused.
+   */
+  restartApiServer(): Promise<void>;
 }
 
 /** `stop` ends it. @throws GoIsMissing, or an Error with the end of the log, when it does not start */
@@ -70,12 +75,17 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Starte
     // A Ctrl-C reaches every process of the terminal; this one is to outlive the tests that it serves.
     detached: true,
   });
-  const running = await readStart(child);
+  const nextLine = linesOf(child);
+  const running = JSON.parse(await nextLine('did not start')) as RunningControlPlane;
   const cluster = await useControlPlane(running);
   await makeAdministrators(await cluster.client());
   return {
     ...cluster,
     running,
+    async restartApiServer() {
+      child.kill('SIGHUP');
+      await nextLine('did not start its API server again');
+    },
     async stop() {
       child.stdin.end();
       await cluster.stop();
@@ -144,12 +154,15 @@ async function mayDoEverything(admin: ApiClient, group: string): Promise<boolean
 
 type Child = ReturnType<typeof spawn> & { stdin: NodeJS.WritableStream; stdout: Readable; stderr: Readable };
 
-/** @throws Error with what it wrote to standard error when it ends before it has started */
-async function readStart(child: Child): Promise<RunningControlPlane> {
+/** The next line of its output. @throws Error with what it wrote to standard error when it ends instead */
+function linesOf(child: Child): (otherwise: string) => Promise<string> {
   const complaint = text(child.stderr);
-  for await (const line of createInterface({ input: child.stdout }))
-    return JSON.parse(line) as RunningControlPlane;
-  throw new Error(`the control plane did not start: ${await complaint}`);
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return async (otherwise) => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`the control plane ${otherwise}: ${await complaint}`);
+    return value;
+  };
 }
 
 function ended(child: Child): Promise<void> {

@@ -9,8 +9,8 @@ export interface Daemon {
   readonly failed: Promise<never>;
   /** What is wrong with it, and the end of the log. */
   complaint(what: string): Promise<string>;
-  /** Asks it to end, insists after 2 s, and waits until it has. */
-  stop(): Promise<void>;
+  /** Asks it to end, insists after a while, by default 2 s, and waits until it has. */
+  stop(graceMs?: number): Promise<void>;
 }
 
 const GRACE_MS = 2_000;
@@ -42,10 +42,10 @@ export function startDaemon(program: string, args: readonly string[], log: strin
   return {
     failed,
     complaint,
-    async stop() {
+    async stop(graceMs = GRACE_MS) {
       isStopping = true;
       child.kill();
-      const insist = setTimeout(kill, GRACE_MS);
+      const insist = setTimeout(kill, graceMs);
       await ended;
       clearTimeout(insist);
       process.off('exit', kill);

@@ -1,12 +1,13 @@
-// Control-plane runs etcd, kube-apiserver and two controllers in one process, for tests: Kubernetes itself, built from
-// its own modules, for machines that have neither a container engine nor release binaries.
+// Control-plane runs etcd, two controllers and, in a process of its own, kube-apiserver, for tests: Kubernetes itself,
+// built from its own modules, for machines that have neither a container engine nor release binaries.
 //
 //	go run . -user alice -user bob=devs,ops
 //
-// When it is ready it prints one line of JSON, the type cluster below, and nothing else to standard output. It ends at
-// SIGINT and SIGTERM and, with -while-stdin, when its standard input is closed, which is also what the death of its
-// parent does. It listens on free ports of the loopback only. All that it stores is in a throw-away folder, which goes
-// when it ends.
+// When it is ready it prints one line of JSON, the type cluster below. At SIGHUP the API server ends as it does at
+// SIGTERM, and another one takes its place, at the same address; when that is ready, the line is printed again. Nothing
+// else goes to standard output. It ends at SIGINT and SIGTERM and, with -while-stdin, when its standard input is closed,
+// which is also what the death of its parent does. It listens on free ports of the loopback only. All that it stores is in
+// a throw-away folder, which goes when it ends.
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -99,7 +101,14 @@ func main() {
 		return nil
 	})
 	whileStdin := flag.Bool("while-stdin", false, "end when standard input is closed")
+	var c cluster
+	flag.StringVar(&c.Folder, "folder", "", "be the API server of this `folder`; for itself only")
+	flag.StringVar(&c.Etcd, "etcd", "", "with -folder: the `URL` of its etcd")
 	flag.Parse()
+	if c.Folder != "" {
+		fmt.Fprintln(os.Stderr, "kube-apiserver ended:", serveAPI(&c))
+		os.Exit(1)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if *whileStdin {
@@ -141,22 +150,37 @@ func run(ctx context.Context, users []user, stdout io.Writer) error {
 	defer etcd.Server.HardStop()
 	c.Etcd = "http://" + etcd.Clients[0].Addr().String()
 
-	failed := make(chan error, 1)
-	if err := startAPIServer(ctx, c, failed); err != nil {
+	// Unlike a number, a listener cannot be taken by somebody else in between. Each API server gets it in turn, so that
+	// whoever calls while there is none waits for the next.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		return err
 	}
+	c.URL = "https://" + listener.Addr().String()
+	server := &apiServer{cluster: c, listener: listener.(*net.TCPListener)}
+	if err := server.start(); err != nil {
+		return err
+	}
+	defer server.kill()
+	restart := make(chan os.Signal, 1)
+	signal.Notify(restart, syscall.SIGHUP)
+
 	ready := make(chan error, 1)
 	go func() { ready <- finish(ctx, c, users) }()
-	select {
-	case err = <-ready:
-	case err = <-failed:
-	}
-	if err == nil {
-		if err = json.NewEncoder(stdout).Encode(c); err == nil {
-			select {
-			case <-ctx.Done():
-			case err = <-failed:
+	for err == nil {
+		select {
+		case err = <-ready:
+			if err == nil {
+				err = json.NewEncoder(stdout).Encode(c)
 			}
+		case <-server.ended:
+			err = fmt.Errorf("kube-apiserver: %v", server.command.ProcessState)
+		case <-restart:
+			if err = server.restart(ctx); err == nil {
+				go func() { ready <- waitUntilReady(ctx, c) }()
+			}
+		case <-ctx.Done():
+			return nil
 		}
 	}
 	if ctx.Err() != nil {
@@ -177,7 +201,8 @@ func keep(fd int) (*os.File, error) {
 // divertOutput sends what is written to standard output and error to a file: the libraries inside write to both as they
 // like, which would spoil the JSON, and end the process by SIGPIPE once nobody reads.
 func divertOutput(path string) error {
-	log, err := os.Create(path)
+	// The API server writes to it as well.
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -248,8 +273,80 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// startAPIServer sets c.URL. An end of the server goes to failed.
-func startAPIServer(ctx context.Context, c *cluster, failed chan<- error) error {
+// apiServer is the process that serves now.
+type apiServer struct {
+	cluster  *cluster
+	listener *net.TCPListener
+	command  *exec.Cmd
+	// When it is closed, the process ends at once; so it does not outlive this one.
+	stdin io.Closer
+	// Closed when the process has ended.
+	ended chan struct{}
+}
+
+// The descriptor of the listener, in the process that serves: the first after those that all processes have.
+const listenerFD = 3
+
+func (s *apiServer) start() error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	file, err := s.listener.File()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	command := exec.Command(program, "-folder", s.cluster.Folder, "-etcd", s.cluster.Etcd)
+	// Both are diverted to the log.
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	command.ExtraFiles = []*os.File{file}
+	// A Ctrl-C is for this process, which then ends that one.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.stdin, err = command.StdinPipe(); err != nil {
+		return err
+	}
+	if err := command.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = command.Wait()
+		close(ended)
+	}()
+	s.command, s.ended = command, ended
+	return nil
+}
+
+// restart lets it answer what it was asked, and tell its audit log so, as an upgrade of a cluster does.
+func (s *apiServer) restart(ctx context.Context) error {
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return s.start()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(patience):
+		return errors.New("kube-apiserver does not end")
+	}
+}
+
+// kill returns when it is gone.
+func (s *apiServer) kill() {
+	_ = s.command.Process.Kill()
+	<-s.ended
+}
+
+// serveAPI is what the process of the API server does, until SIGTERM or an error. It does not return without one.
+func serveAPI(c *cluster) error {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	s := options.NewServerRunOptions()
 	flags := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
 	for _, set := range s.Flags().FlagSets {
@@ -266,14 +363,12 @@ func startAPIServer(ctx context.Context, c *cluster, failed chan<- error) error 
 	if err := logsapi.ValidateAndApply(s.Logs, registry.FeatureGateFor(basecompatibility.DefaultKubeComponent)); err != nil {
 		return err
 	}
-	// Unlike a number, a listener cannot be taken by somebody else in between.
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.FileListener(os.NewFile(listenerFD, "listener"))
 	if err != nil {
 		return err
 	}
 	s.SecureServing.Listener = listener
 	s.SecureServing.BindPort = listener.Addr().(*net.TCPAddr).Port
-	c.URL = "https://" + listener.Addr().String()
 	completed, err := s.Complete(ctx)
 	if err != nil {
 		return err
@@ -281,11 +376,7 @@ func startAPIServer(ctx context.Context, c *cluster, failed chan<- error) error 
 	if errs := completed.Validate(); len(errs) != 0 {
 		return utilerrors.NewAggregate(errs)
 	}
-	go func() {
-		err := app.Run(ctx, completed)
-		failed <- fmt.Errorf("kube-apiserver ended: %w", err)
-	}()
-	return nil
+	return errors.Join(app.Run(ctx, completed), ctx.Err())
 }
 
 func argumentsFor(c *cluster) []string {
@@ -317,38 +408,43 @@ func finish(ctx context.Context, c *cluster, users []user) error {
 	return startControllers(ctx, config)
 }
 
-// waitUntilReady returns when /readyz does, which includes the roles that every cluster has.
+// waitUntilReady returns when /readyz says so, which includes the roles that every cluster has.
 func waitUntilReady(ctx context.Context, c *cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	certificate, err := os.ReadFile(filepath.Join(c.Folder, "apiserver.crt"))
-	if err != nil {
-		return err
-	}
-	c.CACertificate = string(certificate)
 	c.Version = version.Get().GitVersion
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(certificate)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	defer client.CloseIdleConnections()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		request.Header.Set("Authorization", "Bearer "+c.Tokens[admin])
-		if response, err := client.Do(request); err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
+	for !isReady(ctx, c) {
 		select {
 		case <-ctx.Done():
 			return errors.New("kube-apiserver does not become ready")
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	return nil
+}
+
+// isReady sets c.CACertificate, which the API server writes when it starts.
+func isReady(ctx context.Context, c *cluster) bool {
+	certificate, err := os.ReadFile(filepath.Join(c.Folder, "apiserver.crt"))
+	if err != nil {
+		return false
+	}
+	c.CACertificate = string(certificate)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificate)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	request.Header.Set("Authorization", "Bearer "+c.Tokens[admin])
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 func kubeconfigOf(c *cluster, user string) clientcmdapi.Config {
