@@ -2,7 +2,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DRIVERS } from '../../src/helm/release.ts';
 import type { ApiClient } from '../clusters/client.ts';
-import { until } from '../support/until.ts';
 import { type Client, startReal, startSynthetic } from './clients.ts';
 import { NAMESPACE } from './log.ts';
 import type { Kind, Operation, OperationOf } from './operations.ts';
@@ -249,14 +248,9 @@ async function block(stage: Stage, { forMs }: OperationOf<'block'>): Promise<boo
   return background(stage, wait());
 }
 
-async function restart({ world: { cluster, admin, fault } }: Stage): Promise<boolean> {
+async function restart({ world: { cluster, fault } }: Stage): Promise<boolean> {
   const well = await fault();
   await cluster.restartApiServer();
-  // It calls itself ready before it serves custom resources: 429, “storage is (re)initializing”.
-  await until(
-    () => admin.request('GET', RELEASE_LOCKS),
-    ({ code }) => code === 200,
-  );
   await well();
   return true;
 }

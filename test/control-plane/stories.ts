@@ -4,12 +4,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { ApiClient, WatchEvent } from '../clusters/client.ts';
 import { type StartedControlPlane, startControlPlane } from '../clusters/control-plane/cluster.ts';
+import { DEFINITIONS } from '../clusters/control-plane/custom-resources.ts';
 import { kubernetesVersion } from '../clusters/control-plane/programs.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
+import { until } from '../support/until.ts';
 import type { GoOptions } from '../tools/go.ts';
-import { THINGS } from './things.ts';
+import { DEFINITION, THINGS } from './things.ts';
 
 const PROD = '/api/v1/namespaces/prod';
+
+const PROD_THINGS = '/apis/example.com/v1/namespaces/prod/things';
 
 const POD_NAME = 'authentication.kubernetes.io/pod-name';
 
@@ -180,6 +184,12 @@ export function controlPlaneStories(options: GoOptions): void {
   story('its API server restarts, and what is stored stays', async (t) => {
     const log = async () => (await readFile(cluster.auditLog, 'utf8')).split('\n');
     const { metadata } = await admin.create(`${PROD}/secrets`, { metadata: { name: 'kept' } });
+    await admin.create(DEFINITIONS, DEFINITION);
+    const thing = { apiVersion: 'example.com/v1', kind: 'Thing', metadata: { name: 'kept' } };
+    await until(
+      () => admin.request('POST', PROD_THINGS, thing),
+      ({ code }) => code === 201,
+    );
     const before = await log();
     const watch = admin.watch(`${PROD}/secrets?watch=true&resourceVersion=${metadata.resourceVersion}`);
     const next = watch.next();
@@ -193,6 +203,7 @@ export function controlPlaneStories(options: GoOptions): void {
       'its watches end',
     );
     t.match(await admin.list(`${PROD}/secrets`), [{ metadata }]);
+    t.match(await admin.list(PROD_THINGS), [thing], 'custom resources are served, too');
     t.equal((await admin.request('GET', '/readyz')).code, 200);
     t.same((await log()).slice(0, before.length - 1), before.slice(0, -1), 'the audit log goes on');
 

@@ -1,4 +1,5 @@
 /** One of each that a test may make. */
+import { DEFINITIONS } from '../clusters/control-plane/custom-resources.ts';
 import type { ObjectMetadata } from '../clusters/kubernetes-object.ts';
 
 interface Thing {
@@ -31,6 +32,17 @@ const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 const ADMISSION = '/apis/admissionregistration.k8s.io/v1';
 
 const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' };
+
+/** Of Things, which are served at `/apis/example.com/v1/namespaces/…/things`. */
+export const DEFINITION = {
+  metadata: { name: 'things.example.com' },
+  spec: {
+    group: 'example.com',
+    scope: 'Namespaced',
+    names: { plural: 'things', singular: 'thing', kind: 'Thing' },
+    versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+  },
+};
 
 /** What could refuse others comes last. */
 export const THINGS: readonly Thing[] = [
@@ -80,20 +92,7 @@ export const THINGS: readonly Thing[] = [
   { path: `${RBAC}/NAMESPACE/rolebindings`, object: { metadata, roleRef } },
   { path: `${RBAC}/clusterroles`, object: { metadata } },
   { path: `${RBAC}/clusterrolebindings`, object: { metadata, roleRef } },
-  {
-    path: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-    object: {
-      metadata: { name: 'things.example.com' },
-      spec: {
-        group: 'example.com',
-        scope: 'Namespaced',
-        names: { plural: 'things', singular: 'thing', kind: 'Thing' },
-        versions: [
-          { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } },
-        ],
-      },
-    },
-  },
+  { path: DEFINITIONS, object: DEFINITION },
   {
     path: `${ADMISSION}/validatingadmissionpolicies`,
     object: {

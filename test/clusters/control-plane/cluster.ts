@@ -19,6 +19,7 @@ import { type ApiClient, connect } from '../client.ts';
 import type { Cluster, KubeconfigOptions, User } from '../cluster.ts';
 import { writeKubeconfig } from '../kubeconfig.ts';
 import { age } from './age.ts';
+import { customResourcesAreServed } from './custom-resources.ts';
 import { deletableCollections, isBuiltIn } from './discovery.ts';
 import { empty, KEPT } from './empty.ts';
 import { controlPlaneProgram } from './programs.ts';
@@ -58,8 +59,8 @@ const ADMIN: User = { username: 'admin' };
 export interface StartedControlPlane extends ControlPlane {
   readonly running: RunningControlPlane;
   /**
-   * Ends the API server as an upgrade does (SIGTERM), and starts it again at the same address. Resolves when it is ready.
-   * Watches end, and whoever calls meanwhile waits or is refused.
+   * Ends the API server as an upgrade does (SIGTERM), and starts it again at the same address. Resolves when it serves all that
+   * it did. Watches end, and whoever calls meanwhile waits or is refused.
    */
   restartApiServer(): Promise<void>;
 }
@@ -78,13 +79,15 @@ export async function startControlPlane(options: GoOptions = {}): Promise<Starte
   const nextLine = linesOf(child);
   const running = JSON.parse(await nextLine('did not start')) as RunningControlPlane;
   const cluster = await useControlPlane(running);
-  await makeAdministrators(await cluster.client());
+  const admin = await cluster.client();
+  await makeAdministrators(admin);
   return {
     ...cluster,
     running,
     async restartApiServer() {
       child.kill('SIGHUP');
       await nextLine('did not start its API server again');
+      await customResourcesAreServed(admin);
     },
     async stop() {
       child.stdin.end();

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiClient } from '../client.ts';
 import type { StoredObject } from '../kubernetes-object.ts';
+import { customCollections, DEFINITIONS } from './custom-resources.ts';
 
 /** The label of what stays: it belongs to the cluster. */
 export const KEPT = { 'lockkeeper.dev/kept': 'true' };
@@ -15,8 +16,6 @@ const CLUSTER_SCOPED = [
   '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
   '/apis/rbac.authorization.k8s.io/v1/clusterroles',
 ];
-
-const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
 /** The API server makes roles, bindings and policies of its own, and a service, and labels them. */
 const FOREIGN = '!kubernetes.io/bootstrapping,!lockkeeper.dev/kept,provider!=kubernetes';
@@ -40,7 +39,8 @@ const PATIENCE_MS = 30_000;
 export async function empty(admin: ApiClient, namespaced: readonly string[]): Promise<void> {
   for (const path of CLUSTER_SCOPED) await clear(admin, path, path);
   await undefineResources(admin);
-  const custom = await customCollections(admin);
+  // Of the definitions that stay.
+  const custom = await customCollections(admin, `labelSelector=${Object.keys(KEPT)}`);
   await Promise.all(
     [...namespaced, ...custom].map((path) =>
       clear(admin, path.replace('/NAMESPACE', ''), path, ({ metadata: { namespace = '' } }) =>
@@ -58,23 +58,6 @@ async function undefineResources(admin: ApiClient): Promise<void> {
   const definitions = await admin.list(`${DEFINITIONS}?${SELECTED}`);
   await Promise.all(definitions.map(({ metadata }) => admin.remove(`${DEFINITIONS}/${metadata.name}`)));
   while ((await admin.list(`${DEFINITIONS}?${SELECTED}`)).length > 0) await delay(PAUSE_MS);
-}
-
-interface Definition {
-  readonly spec: {
-    readonly group: string;
-    readonly names: { readonly plural: string };
-    readonly versions: readonly { readonly name: string }[];
-  };
-}
-
-/** Of the definitions that stay. */
-async function customCollections(admin: ApiClient): Promise<string[]> {
-  const stay = await admin.list(`${DEFINITIONS}?labelSelector=${Object.keys(KEPT)}`);
-  const definitions = stay as unknown as readonly Definition[];
-  return definitions.flatMap(({ spec: { group, names, versions } }) =>
-    versions.map(({ name }) => `/apis/${group}/${name}/NAMESPACE/${names.plural}`),
-  );
 }
 
 /**
