@@ -1,10 +1,10 @@
 /** What it costs to know of a cluster with so many releases: memory, and what is read from the API server. */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { limitMemory } from '../test/support/memory-limit.ts';
 import { listenToAudit } from './audit.ts';
 import { type CountingProxy, startCountingProxy } from './counting-proxy.ts';
 import type { Bench } from './measurement.ts';
-import { limitMemory } from './memory-limit.ts';
 import { type Program, residentBytes, startProgram, untilLine } from './program.ts';
 import { fill, PAYLOAD_BYTES, type StoredRecord } from './records.ts';
 import { bytes, digits, megabytes, type Section, type Table, type Target, times } from './report.ts';

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createLogReader, type LogLine, type LogReader } from '../test/support/log.ts';
-import type { MemoryLimit } from './memory-limit.ts';
+import { limitedTo, type MemoryLimit } from '../test/support/memory-limit.ts';
 
 export interface Program {
   readonly pid: number;
@@ -29,9 +29,7 @@ export function startProgram(
   { args = [], env = {}, cwd, limit, isQuiet = false }: ProgramOptions = {},
 ): Program {
   const command = [process.execPath, ...args, file];
-  // Whoever is limited has to be so before it begins; the shell makes way for it, under its own number.
-  const limited = limit ? ['sh', '-c', 'echo $$ > "$0" && exec "$@"', limit.processes, ...command] : command;
-  const [program, ...rest] = limited as [string, ...string[]];
+  const [program, ...rest] = (limit ? limitedTo(limit, command) : command) as [string, ...string[]];
   const child = spawn(program, rest, {
     stdio: ['ignore', isQuiet ? 'ignore' : 'pipe', 'inherit'],
     env: { PATH: process.env.PATH ?? '', ...env },

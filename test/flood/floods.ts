@@ -98,11 +98,40 @@ function watches(name: string, size: Flood['size'], fault: Fault): Flood {
   };
 }
 
+/** All of these together, each with its part of the size. */
+function atOnce(name: string, floods: readonly Flood[]): Flood {
+  const sum = (length: keyof Flood['size']) => floods.reduce((all, { size }) => all + size[length], 0);
+  return {
+    name,
+    size: { short: sum('short'), long: sum('long') },
+    async run(replica, size, signal, onStep) {
+      const part = size / sum('long');
+      await Promise.all(
+        floods.map((flood) => flood.run(replica, Math.ceil(flood.size.long * part), signal, onStep)),
+      );
+    },
+  };
+}
+
 const HEAD = 'POST /admission HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n';
 const GIANT = Buffer.from(
   JSON.stringify(deployReview({ release: 'forged', revision: 1, payload: 'x'.repeat(6_900_000) })),
 );
 const TOO_GIANT = Buffer.concat([GIANT, Buffer.alloc(1_000_000, ' ')]);
+
+const IDLE = connections('connections that say nothing', { short: 100, long: 6_000 }, '');
+const HELD = calls('reviews that are held', { short: 20, long: 200 }, () => ({
+  method: 'POST',
+  path: '/admission?timeout=10s',
+  headers: JSON_TYPE,
+  body: LOCKED(),
+}));
+const GIANTS = calls('giant bodies, just within the limit', { short: 3, long: 12 }, () => ({
+  method: 'POST',
+  path: '/admission',
+  headers: JSON_TYPE,
+  body: GIANT,
+}));
 
 export const FLOODS: readonly Flood[] = [
   calls('reviews that are free to go', { short: 50, long: 200 }, () => ({
@@ -111,12 +140,7 @@ export const FLOODS: readonly Flood[] = [
     headers: JSON_TYPE,
     body: FREE(),
   })),
-  calls('reviews that are held', { short: 20, long: 200 }, () => ({
-    method: 'POST',
-    path: '/admission?timeout=10s',
-    headers: JSON_TYPE,
-    body: LOCKED(),
-  })),
+  HELD,
   calls('bodies that are no reviews', { short: 50, long: 200 }, () => ({
     method: 'POST',
     path: '/admission',
@@ -129,12 +153,7 @@ export const FLOODS: readonly Flood[] = [
     headers: { authorization: `Bearer ${crypto.randomUUID()}` },
   })),
   calls('REST without tokens', { short: 50, long: 200 }, () => ({ method: 'DELETE', path: '/api/v1/locks' })),
-  calls('giant bodies, just within the limit', { short: 3, long: 12 }, () => ({
-    method: 'POST',
-    path: '/admission',
-    headers: JSON_TYPE,
-    body: GIANT,
-  })),
+  GIANTS,
   calls('giant bodies, over the limit', { short: 3, long: 12 }, () => ({
     method: 'POST',
     path: '/admission',
@@ -145,7 +164,7 @@ export const FLOODS: readonly Flood[] = [
   watches('watches whose line never ends', { short: 3, long: 30 }, { babble: 'x'.repeat(65_536) }),
   watches('watches that are not answered', { short: 3, long: 10 }, { hang: true }),
   watches('watches that are always too old', { short: 3, long: 30 }, { status: 410 }),
-  connections('connections that say nothing', { short: 100, long: 6_000 }, ''),
+  IDLE,
   connections('headers that dribble', { short: 50, long: 2_000 }, HEAD, 'X'),
   connections('bodies that dribble', { short: 30, long: 500 }, `${HEAD}Content-Length: 7000000\r\n\r\n`, ' '),
   connections(
@@ -159,4 +178,5 @@ export const FLOODS: readonly Flood[] = [
     { short: 10, long: 100 },
     'GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(100),
   ),
+  atOnce('idle connections, held reviews and giant bodies together', [IDLE, HELD, GIANTS]),
 ];

@@ -7,7 +7,7 @@ import { type EmbeddedCluster, startEmbeddedCluster } from '../clusters/embedded
 import { deployReview } from '../fixtures/reviews.ts';
 import { freePort } from '../support/free-port.ts';
 import { record } from '../support/records.ts';
-import { startReplica } from '../support/replica.ts';
+import { type ReplicaOptions, startReplica } from '../support/replica.ts';
 import { serving } from '../support/serving.ts';
 
 export interface Flooded {
@@ -36,6 +36,7 @@ const MIB = 2 ** 20;
 export async function floodedReplica(
   t: Test,
   environment: Readonly<Record<string, string>> = {},
+  options: ReplicaOptions = {},
 ): Promise<Flooded> {
   const cluster = await startEmbeddedCluster();
   t.teardown(() => cluster.stop());
@@ -44,11 +45,12 @@ export async function floodedReplica(
   // What everybody of the flood waits for.
   cluster.seed([record('api', 6, 'pending-upgrade')]);
   const metricsPort = await freePort();
-  const { port } = await startReplica(t, cluster, {
+  const settings = {
     LOCKKEEPER_METRICS_PORT: String(metricsPort),
     LOCKKEEPER_LOG_LEVEL: 'info',
     ...environment,
-  });
+  };
+  const { port } = await startReplica(t, cluster, settings, options);
   const url = `https://127.0.0.1:${port}`;
   const { caCertificate: ca } = serving;
   const others = new Agent({ connect: { ca, localAddress: OTHERS, timeout: 60_000 } });

@@ -8,6 +8,7 @@ import type { Cluster } from '../clusters/cluster.ts';
 import { REAL } from '../clusters/start.ts';
 import { grantRights, LOCKKEEPER } from './lockkeeper.ts';
 import { createLogReader, type LogReader } from './log.ts';
+import { limitedTo, type MemoryLimit } from './memory-limit.ts';
 import { serving } from './serving.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
@@ -20,14 +21,24 @@ export interface Replica {
   readonly ended: Promise<number | NodeJS.Signals>;
 }
 
+export interface ReplicaOptions {
+  /** What is run: from `src` unless it is told. */
+  readonly main?: string;
+  /** Of its memory alone. */
+  readonly limit?: MemoryLimit | undefined;
+}
+
 /** Resolves when it knows the pending releases. Ends with the test. */
 export async function startReplica(
   t: Test,
   cluster: Cluster,
   environment: Readonly<Record<string, string>> = {},
+  { main = MAIN, limit }: ReplicaOptions = {},
 ): Promise<Replica> {
   if (REAL) await grantRights(cluster);
-  const child = spawn(process.execPath, [MAIN], {
+  const command = [process.execPath, main];
+  const [program, ...args] = (limit ? limitedTo(limit, command) : command) as [string, ...string[]];
+  const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...ownEnvironment(),
@@ -45,6 +56,7 @@ export async function startReplica(
   t.teardown(async () => {
     child.kill('SIGKILL');
     await ended;
+    await limit?.remove();
   });
   const logs = createLogReader();
   child.stdout.setEncoding('utf8').on('data', logs.write);

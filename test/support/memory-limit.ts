@@ -21,7 +21,7 @@ let made = 0;
 export async function limitMemory(bytes: number): Promise<MemoryLimit | undefined> {
   for (const { folder, limit } of PLACES) {
     made += 1;
-    const group = join(folder, `lockkeeper-bench-${process.pid}-${made}`);
+    const group = join(folder, `lockkeeper-${process.pid}-${made}`);
     const isMade = await mkdir(group).then(
       () => true,
       () => false,
@@ -36,4 +36,10 @@ export async function limitMemory(bytes: number): Promise<MemoryLimit | undefine
     }
   }
   return undefined;
+}
+
+/** The command that runs another one under a limit, which it has from its beginning on: V8 looks once. */
+export function limitedTo({ processes }: MemoryLimit, command: readonly string[]): string[] {
+  // The shell makes way for it, under its own number.
+  return ['sh', '-c', 'echo $$ > "$0" && exec "$@"', processes, ...command];
 }
