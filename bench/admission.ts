@@ -75,6 +75,11 @@ export function medianRatio(laps: Laps, to: Contestant): number {
   return median(ratios(laps.Lockkeeper.medians, laps[to].medians));
 }
 
+/** How many times as long two reads take as one. */
+function secondRead(laps: Laps): number {
+  return median(ratios(laps['two reads'].medians, laps['one read'].medians));
+}
+
 const nameOf = ({ size, lanes }: Setting) =>
   `${size}, ${lanes === 1 ? 'one call at a time' : `${lanes} at once`}`;
 
@@ -87,6 +92,7 @@ connections that Lockkeeper uses; the same after two such reads at once; and Loc
 second read, of the name that is to be created, is what keeps a forged review from naming a holder
 ([decisions](decisions.md#holders-and-their-deaths)). The ratio of a row is the median of the ratios of its rounds.`,
     tables: [ratioTable(seen), timeTable(seen)],
+    remarks: [whereTimeGoes(seen)],
     targets: targetsOf(seen),
   };
 }
@@ -109,9 +115,16 @@ function ratioTable(seen: readonly [Setting, Laps][]): Table {
       times(medianRatio(laps, 'two reads')),
       times(laps.Lockkeeper.p99 / laps['two reads'].p99),
       times(medianRatio(laps, 'constant')),
-      times(median(ratios(laps['two reads'].medians, laps['one read'].medians))),
+      times(secondRead(laps)),
     ]),
   };
+}
+
+/** Of the calls that the targets are about. */
+function whereTimeGoes(seen: readonly [Setting, Laps][]): string {
+  const [[, laps]] = seen as [[Setting, Laps]];
+  return `The target, ${times(MEDIAN_AT_MOST)} of one read, was set when Lockkeeper made one. For small reviews, one at a time, two reads take
+${times(secondRead(laps))} as long as one here, whoever makes them; all the rest of Lockkeeper, ${times(medianRatio(laps, 'two reads'))} as long as they.`;
 }
 
 /** Fewer samples than these have no thousandth. */
