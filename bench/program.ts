@@ -28,9 +28,7 @@ export function startProgram(
   file: string,
   { args = [], env = {}, cwd, limit, isQuiet = false }: ProgramOptions = {},
 ): Program {
-  const command = [process.execPath, ...args, file];
-  const [program, ...rest] = (limit ? limitedTo(limit, command) : command) as [string, ...string[]];
-  const child = spawn(program, rest, {
+  const child = spawn(...limitedTo(limit, process.execPath, [...args, file]), {
     stdio: ['ignore', isQuiet ? 'ignore' : 'pipe', 'inherit'],
     env: { PATH: process.env.PATH ?? '', ...env },
     ...(cwd !== undefined && { cwd }),

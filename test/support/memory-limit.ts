@@ -38,8 +38,13 @@ export async function limitMemory(bytes: number): Promise<MemoryLimit | undefine
   return undefined;
 }
 
-/** The command that runs another one under a limit, which it has from its beginning on: V8 looks once. */
-export function limitedTo({ processes }: MemoryLimit, command: readonly string[]): string[] {
+/** What to spawn, so that a program has this limit, if there is one, from its beginning on: V8 looks once. */
+export function limitedTo(
+  limit: MemoryLimit | undefined,
+  program: string,
+  args: readonly string[],
+): [program: string, args: readonly string[]] {
+  if (!limit) return [program, args];
   // The shell makes way for it, under its own number.
-  return ['sh', '-c', 'echo $$ > "$0" && exec "$@"', processes, ...command];
+  return ['sh', ['-c', 'echo $$ > "$0" && exec "$@"', limit.processes, program, ...args]];
 }

@@ -36,9 +36,7 @@ export async function startReplica(
   { main = MAIN, limit }: ReplicaOptions = {},
 ): Promise<Replica> {
   if (REAL) await grantRights(cluster);
-  const command = [process.execPath, main];
-  const [program, ...args] = (limit ? limitedTo(limit, command) : command) as [string, ...string[]];
-  const child = spawn(program, args, {
+  const child = spawn(...limitedTo(limit, process.execPath, [main]), {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...ownEnvironment(),
