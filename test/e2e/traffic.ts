@@ -6,6 +6,9 @@ import { CHART, type People } from './world.ts';
 export interface Traffic {
   /** Resolves when so many deploys have begun and ended since. */
   more(count: number): Promise<void>;
+  /** Begins no new ones until `resume`. Resolves when none is under way. */
+  pause(): Promise<unknown>;
+  resume(): void;
   /** Begins no new ones. Resolves to the results of all. */
   end(): Promise<readonly RunResult[]>;
 }
@@ -15,6 +18,7 @@ export function startTraffic({ helm }: Pick<People, 'helm'>, releases: readonly 
   const results: RunResult[] = [];
   const ends = createEvents<number>();
   let going = true;
+  let workers = releases.map(keepDeploying);
 
   async function keepDeploying(release: string): Promise<void> {
     while (going) {
@@ -23,7 +27,11 @@ export function startTraffic({ helm }: Pick<People, 'helm'>, releases: readonly 
       ends.publish(results.length);
     }
   }
-  const workers = releases.map(keepDeploying);
+
+  function pause() {
+    going = false;
+    return Promise.all(workers);
+  }
 
   return {
     async more(count) {
@@ -31,9 +39,13 @@ export function startTraffic({ helm }: Pick<People, 'helm'>, releases: readonly 
       const enough = results.length + releases.length + count;
       await ends.next((ended) => ended >= enough);
     },
+    pause,
+    resume() {
+      going = true;
+      workers = releases.map(keepDeploying);
+    },
     async end() {
-      going = false;
-      await Promise.all(workers);
+      await pause();
       return results;
     },
   };
