@@ -282,6 +282,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     readiness,
     metrics,
     log,
+    maxHeld: config.maxHeld,
     onClose: drain,
   });
   const plain = buildPlainApp({ readiness, metrics, log });

@@ -83,6 +83,8 @@ export interface Review {
   readonly client: Client;
   /** `data.release`: Helm's encoded record, or the empty string. */
   readonly payload: () => string;
+  /** From now on there is none: it takes a hundred times the room of all the rest. */
+  readonly forgetPayload: () => void;
   /** What is to be done to a ReleaseLock; left out when the object is none. */
   readonly releaseLock?: ReleaseLockWrite;
 }
@@ -144,6 +146,7 @@ function isReleaseLock({ group, resource }: Resource): boolean {
 function toReview(operation: string, driver: Driver | undefined, request: Request): Review {
   // A deletion shows what is to be deleted.
   const object = (operation === 'DELETE' ? request.oldObject : request.object) ?? {};
+  let { data } = object;
   return {
     operation,
     driver,
@@ -156,7 +159,10 @@ function toReview(operation: string, driver: Driver | undefined, request: Reques
     objectUid: object.metadata?.uid ?? '',
     dryRun: request.dryRun ?? false,
     client: toClient(request.userInfo),
-    payload: () => payloadOf(object.data),
+    payload: () => payloadOf(data),
+    forgetPayload: () => {
+      data = undefined;
+    },
   };
 }
 

@@ -13,7 +13,7 @@ import type { Clearer } from './clearing.ts';
 import { type ClusterFacts, type Decision, type Deploy, decide, type Policy, screen } from './decision.ts';
 import type { Judgement, Lock } from './lock.ts';
 import { describe, describeLock } from './log-fields.ts';
-import { createPatience } from './patience.ts';
+import { type ClientKey, createPatience, keyOfClient } from './patience.ts';
 import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import { createSleepers } from './sleepers.ts';
 import { admittedAfter, type Chapter, heldBy, refusedAfter, refusedForRival } from './story.ts';
@@ -36,6 +36,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** How long the caller waits for an answer, in milliseconds; undefined if it did not say. */
   readonly timeoutMs: number | undefined;
+  /** Told once if the call is held: the payload of its review is not looked at any more. */
+  readonly onHeld?: () => void;
 }
 
 export interface Gate {
@@ -150,6 +152,7 @@ export function createGate(options: GateOptions): Gate {
     const early = Math.min(ANSWER_EARLY_MS, patienceMs * ANSWER_EARLY_SHARE);
     return {
       deploy,
+      client: keyOfClient(deploy),
       call,
       start,
       answerBy: start + patienceMs - early,
@@ -280,6 +283,7 @@ export function createGate(options: GateOptions): Gate {
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
       seat(visit, 1);
+      call.onHeld?.();
       const waiting = watched.waiting(deploy.release);
       log.info({ ...describe(deploy), ...describeLock(judged.lock), waiting, held: seated.size }, 'held');
     }
@@ -290,8 +294,8 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** Since when the client waits, over all its calls; told once, however often it comes back. */
-  function beginWait({ deploy, start }: Visit, lock: Lock): number {
-    const first = patience.wait(deploy, start);
+  function beginWait({ deploy, client, start }: Visit, lock: Lock): number {
+    const first = patience.wait(client, start);
     if (first === start) onStory(heldBy(lock, deploy));
     return first;
   }
@@ -300,7 +304,7 @@ export function createGate(options: GateOptions): Gate {
     const now = date();
     const judged = { lock, judgement: judge(lock, policy.staleAfterSeconds, now) };
     if (forGood) {
-      patience.end(visit.deploy);
+      patience.end(visit.client);
       onStory(refusedAfter(limits.maxWaitSeconds, lock, visit.deploy));
       return refuse(visit, { code: 409, message: waitedTooLong(judged, limits.maxWaitSeconds, now) });
     }
@@ -323,7 +327,7 @@ export function createGate(options: GateOptions): Gate {
     const { deploy } = visit;
     // Nobody knows the uid of a record before it is stored. Afterwards anybody may, and could send a review of it.
     if (!deploy.dryRun && !visit.isStored) holders.admitted(deploy);
-    const waitedSince = deploy.dryRun ? undefined : patience.end(deploy);
+    const waitedSince = deploy.dryRun ? undefined : patience.end(visit.client);
     if (waitedSince === undefined) {
       log.debug({ ...describe(deploy), ...elapsed(visit) }, 'admitted');
     } else {
@@ -363,6 +367,7 @@ export function createGate(options: GateOptions): Gate {
 /** One call in the gate. */
 interface Visit {
   readonly deploy: Deploy;
+  readonly client: ClientKey;
   readonly call: Call;
   readonly start: number;
   /** When the call is no longer worth holding; never after `answerBy`. */

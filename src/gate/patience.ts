@@ -1,8 +1,4 @@
-/**
- * Since when each client has been waiting, over all the calls that it made. Helm sends the same record again
- * after each 429, under a new uid; only the payload, which carries nanosecond timestamps, tells that it is
- * the same client.
- */
+/** Since when each client has been waiting, over all the calls that it made. */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { releaseKey } from '../helm/release.ts';
@@ -10,10 +6,13 @@ import type { Deploy } from './decision.ts';
 
 export interface Patience {
   /** Counts a call, made at `at`, of a client that has to wait. Returns when its first one was made. */
-  wait(deploy: Deploy, at: number): number;
+  wait(client: ClientKey, at: number): number;
   /** Returns the same for a client that need not wait any more, which is then forgotten; undefined if it never had to. */
-  end(deploy: Deploy): number | undefined;
+  end(client: ClientKey): number | undefined;
 }
+
+/** Tells a client from all others, whenever it calls; worked out when it is first asked for. */
+export type ClientKey = () => string;
 
 /** Clients remembered at once; one that is pushed out by a flood starts to wait anew. */
 const MAX_CLIENTS = 10_000;
@@ -28,16 +27,16 @@ export function createPatience(idleMs: number, now: () => number): Patience {
   });
 
   return {
-    wait(deploy, at) {
-      const key = clientKey(deploy);
+    wait(client, at) {
+      const key = client();
       const first = waiting.get(key) ?? at;
       waiting.set(key, first);
       return first;
     },
-    end(deploy) {
+    end(client) {
       waiting.purgeStale();
       if (waiting.size === 0) return undefined; // the usual case is worth no hash of a megabyte
-      const key = clientKey(deploy);
+      const key = client();
       const first = waiting.get(key);
       waiting.delete(key);
       return first;
@@ -45,8 +44,17 @@ export function createPatience(idleMs: number, now: () => number): Patience {
   };
 }
 
-function clientKey({ release, revision, client, payload }: Deploy): string {
-  const hash = createHash('sha256');
-  hash.update(JSON.stringify([releaseKey(release), revision, client.user, client.pod?.uid]));
-  return hash.update(payload()).digest('base64');
+/**
+ * Helm sends the same record again after each 429, under a new uid; only the payload, which carries nanosecond timestamps,
+ * tells that it is the same client. The payload is looked at once, and may be gone when the key is asked for again.
+ */
+export function keyOfClient({ release, revision, client, payload }: Deploy): ClientKey {
+  let key: string | undefined;
+  return () => {
+    if (key !== undefined) return key;
+    const hash = createHash('sha256');
+    hash.update(JSON.stringify([releaseKey(release), revision, client.user, client.pod?.uid]));
+    key = hash.update(payload()).digest('base64');
+    return key;
+  };
 }

@@ -10,6 +10,7 @@ import type { FenceObserver } from '../gate/fence-observer.ts';
 import type { Guard } from '../gate/guard.ts';
 import type { Gate } from '../gate/hold.ts';
 import type { ReleaseLockGuard } from '../gate/release-lock-guard.ts';
+import { letGoOfBody } from './bodies.ts';
 import { hangUpSignal } from './hang-up.ts';
 import type { Decision, Metrics } from './metrics.ts';
 import { sendProblem } from './problem.ts';
@@ -53,7 +54,11 @@ export function useAdmission(app: FastifyInstance, options: AdmissionOptions): v
         metrics.admission(body.review.operation, decision, reply.elapsedTime / 1000);
       try {
         const timeoutMs = parseDuration(request.query.timeout);
-        const verdict = await judgeOf(body.review).review(body.review, { signal, timeoutMs });
+        const onHeld = () => {
+          body.review.forgetPayload();
+          letGoOfBody(request);
+        };
+        const verdict = await judgeOf(body.review).review(body.review, { signal, timeoutMs, onHeld });
         count(decisionOf(verdict));
         return toAdmissionReview(body.uid, verdict);
       } catch (error) {

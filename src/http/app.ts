@@ -22,11 +22,13 @@ export interface AppOptions extends AdmissionOptions {
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
+  /** How many calls the gate may hold at once; each keeps a connection for as long. */
+  readonly maxHeld: number;
   readonly limits?: Partial<AppLimits>;
 }
 
 export interface AppLimits extends BodyLimits {
-  /** Open at once. */
+  /** Open at once, besides those of the calls that may be held. */
   readonly maxConnections: number;
   /** How long somebody may take no byte of an answer. */
   readonly takeMs: number;
@@ -34,7 +36,7 @@ export interface AppLimits extends BodyLimits {
 
 /**
  * What one replica can bear, all of it at once, with the memory that the chart gives it, 512 MiB (`npm run flood -- together`): 120
- * at rest; a body takes three times its size for a moment, and a connection some 65 KB. Three API servers that do
+ * at rest; a body takes three times its size for a moment, and a connection some 65 KB, of a held call 100. Three API servers that do
  * nothing but wait for Lockkeeper have 1,800 connections, 600 each. A body of a webhook has 30 seconds, which is the longest
  * `timeoutSeconds`.
  */
@@ -72,7 +74,7 @@ const CLOSE_MS = 5_000;
  * that stay idle until `onClose` has resolved are ended then, when hardly anybody is sent here any more.
  */
 export function buildApp(options: AppOptions): FastifyInstance {
-  const { tls, readiness, log, onClose } = options;
+  const { tls, readiness, log, onClose, maxHeld } = options;
   const limits = { ...LIMITS, ...options.limits };
   const app: FastifyInstance = fastify({
     ...common(log),
@@ -80,7 +82,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
   });
   // Node would end a spare connection, one that has carried no request yet, after 60 s.
   app.server.headersTimeout = KEEP_ALIVE_MS;
-  const connections = trackConnections(app.server, limits.maxConnections);
+  const connections = trackConnections(app.server, limits.maxConnections + maxHeld);
   app.server.on('request', (_request, response: ServerResponse) => {
     // Node waits for ever for somebody who reads nothing. With its next request, a connection is as before.
     response.once('prefinish', () => response.socket?.setTimeout(limits.takeMs));

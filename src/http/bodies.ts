@@ -1,6 +1,6 @@
 /**
  * How much of what is sent may be in hand at once. Anybody who reaches the port may send reviews of 7 MiB, as many as they
- * like, and need not be in a hurry; and a review stays in hand until it is answered.
+ * like, and need not be in a hurry; and what was sent stays in hand until it is answered, or let go of.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 
@@ -17,6 +17,15 @@ export interface BodyLimits {
 
 /** Soon: an API server asks again by itself, up to ten times, and its own caller waits for it (docs/decisions.md). */
 const RETRY_AFTER_SECONDS = '1';
+
+/** Gives back what a request has of what may be in hand. */
+const shares = new WeakMap<FastifyRequest, () => void>();
+
+/** For a request that was read, and is answered much later. Its body is undefined from now on. */
+export function letGoOfBody(request: FastifyRequest): void {
+  request.body = undefined;
+  shares.get(request)?.();
+}
 
 export function limitBodies(app: FastifyInstance, limits: BodyLimits): void {
   const { maxBytes, maxBytesOfOne, arrivalMs } = limits;
@@ -41,10 +50,16 @@ export function limitBodies(app: FastifyInstance, limits: BodyLimits): void {
       return;
     }
     take(ip, bytes);
+    let share = bytes;
+    const giveBack = () => {
+      take(ip, -share);
+      share = 0;
+    };
+    shares.set(request, giveBack);
     const giveUp = setTimeout(() => request.raw.complete || request.raw.destroy(), arrivalMs);
     reply.raw.once('close', () => {
       clearTimeout(giveUp);
-      take(ip, -bytes);
+      giveBack();
     });
     done();
   });

@@ -172,7 +172,10 @@ t.test('odd but possible objects', async (t) => {
     Object.assign(wire.request.object ?? {}, { data });
     t.equal(reviewOf(wire).payload(), '', `a record whose data is ${JSON.stringify(data)}`);
   }
-  t.equal(reviewOf(deployReview({ payload: 'SDRz' })).payload(), 'SDRz');
+  const review = reviewOf(deployReview({ payload: 'SDRz' }));
+  t.equal(review.payload(), 'SDRz');
+  review.forgetPayload();
+  t.equal(review.payload(), '');
 });
 
 t.test('a review can be logged without its payload', async (t) => {

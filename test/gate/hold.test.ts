@@ -642,6 +642,25 @@ t.test('the payload of a deploy that need not wait is not looked at', async (t) 
   t.match(await admit(), { allowed: true }, 'not even after somebody else waited and never came back');
 });
 
+t.test('a held call needs no payload any more, and its client is known all the same', async (t) => {
+  const { gate, clock, registry, store, logs } = harness({ maxHeld: 1 });
+  store(6, 'pending-upgrade');
+  const held = ask(gate, { payload: 'mine' });
+  const sentAway = ask(gate, { payload: 'theirs' });
+  await equalState(t, sentAway, '429', 'one has no seat');
+  t.equal(sentAway.timesHeld(), 0, 'and answers at once: it needs to know nothing');
+  registry.put(revision(6, 'pending-upgrade', { lastWriteAt: clock.now() + 1 }));
+  await equalState(t, held, 'waiting', 'the other is woken, and finds the lock still there');
+  t.equal(held.timesHeld(), 1, 'it was told once that it is held');
+  clock.advance(1_000);
+  store(6, 'deployed');
+  t.match(await held.verdict, { allowed: true });
+  t.match(logs.lines.at(-1), { msg: 'admitted after a wait', waitedMs: 1_000 });
+  store(7, 'pending-upgrade');
+  const anew = ask(gate, { payload: 'mine', revision: 8 });
+  await equalState(t, anew, 'waiting', 'what it waited for is over');
+});
+
 t.test('nobody waits for arrivals longer than the caller waits for an answer', async (t) => {
   const { gate, clock, store } = harness();
   store(6, 'deployed');

@@ -3,20 +3,27 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
-import type { Gate } from '../../src/gate/hold.ts';
+import type { Review } from '../../src/gate/admission-review.ts';
+import type { Call, Gate } from '../../src/gate/hold.ts';
 import { type AppLimits, buildApp } from '../../src/http/app.ts';
 import { deployReview } from '../fixtures/reviews.ts';
 import { bystanders } from '../support/app.ts';
 import { testLog } from '../support/log.ts';
 import { serving } from '../support/serving.ts';
 
+interface Serving {
+  /** Of each review that is allowed. */
+  readonly warnings?: readonly string[];
+  readonly maxHeld?: number;
+}
+
 /** Its gate answers when `answer` is resolved. */
-async function serve(t: Test, limits: Partial<AppLimits>, warnings: readonly string[] = []) {
+async function serve(t: Test, limits: Partial<AppLimits>, { warnings = [], maxHeld = 0 }: Serving = {}) {
   const answer = Promise.withResolvers<void>();
-  const arrivals: (() => void)[] = [];
+  const arrivals: ((arrived: Arrived) => void)[] = [];
   const gate: Pick<Gate, 'review'> = {
-    async review() {
-      arrivals.shift()?.();
+    async review(review, call) {
+      arrivals.shift()?.({ review, call });
       await answer.promise;
       return { allowed: true, warnings };
     },
@@ -30,7 +37,9 @@ async function serve(t: Test, limits: Partial<AppLimits>, warnings: readonly str
     contentType: '',
   };
   const readiness = { reasons: () => [], notes: () => [] };
-  const app = buildApp({ ...bystanders, tls: serving.pair, gate, metrics, readiness, log, limits });
+  const app = buildApp({ ...bystanders, tls: serving.pair, gate, metrics, readiness, log, limits, maxHeld });
+  const kept: unknown[] = [];
+  app.addHook('onResponse', async ({ body }) => void kept.push(body));
   await app.listen({ host: '127.0.0.1', port: 0 });
   t.teardown(() => {
     answer.resolve();
@@ -46,8 +55,14 @@ async function serve(t: Test, limits: Partial<AppLimits>, warnings: readonly str
     // Whoever does not read does not hear of the end, either.
     return socket.resume();
   }
-  const arrived = () => new Promise<void>((resolve) => arrivals.push(resolve));
-  return { app, answer, connected, arrived };
+  const arrived = () => new Promise<Arrived>((resolve) => arrivals.push(resolve));
+  return { app, answer, connected, arrived, kept };
+}
+
+/** A review in the gate. */
+interface Arrived {
+  readonly review: Review;
+  readonly call: Call;
 }
 
 const REVIEW = JSON.stringify(deployReview({ payload: 'x'.repeat(10_000) }));
@@ -104,6 +119,39 @@ t.test(
   },
 );
 
+t.test('given a review that is held, then what it sent is not in hand any more', async (t) => {
+  const limits = { maxBytes: LENGTH, maxBytesOfOne: LENGTH };
+  const { connected, arrived, answer, kept } = await serve(t, limits);
+  const here = arrived();
+  const first = await connected();
+  first.write(requestOf(REVIEW));
+  const { review, call } = await here;
+  t.not(review.payload(), '');
+  const second = await connected();
+  second.write(requestOf(REVIEW));
+  t.equal(await statusOf(second), TOO_MUCH);
+
+  call.onHeld?.();
+  t.equal(review.payload(), '', 'the gate has it no more');
+  const next = arrived();
+  const third = await connected();
+  third.write(requestOf(REVIEW));
+  await next;
+  const fourth = await connected();
+  fourth.write(requestOf(REVIEW));
+  t.equal(await statusOf(fourth), TOO_MUCH, 'of what is in hand, there is no more than before');
+
+  answer.resolve();
+  t.same(await Promise.all([statusOf(first), statusOf(third)]), [OK, OK]);
+  t.match(kept, [undefined, undefined, undefined, { kind: 'AdmissionReview' }], 'nor has the request');
+  const fifth = await connected();
+  fifth.write(requestOf(REVIEW));
+  t.equal(await statusOf(fifth), OK, 'an answer gives back nothing that was given back before');
+  const sixth = await connected();
+  sixth.write(requestOf(`${REVIEW} `));
+  t.equal(await statusOf(sixth), TOO_MUCH);
+});
+
 t.test('given one address that sends too much, then there is room for others', async (t) => {
   const limits = { maxBytes: 2 * LENGTH, maxBytesOfOne: LENGTH, unsaidBytes: LENGTH };
   const { connected, arrived, answer } = await serve(t, limits);
@@ -132,40 +180,43 @@ t.test('given a body that dribbles, then it is cut off, and its share given back
   t.equal(await statusOf(next), OK);
 });
 
-t.test('given as many connections as may be, then one that nobody asks over makes room', async (t) => {
-  const { app, connected, arrived } = await serve(t, { maxConnections: 3 });
-  const here = arrived();
-  const busy = await connected();
-  busy.write(requestOf(REVIEW));
-  await here;
-  const used = await connected();
-  used.write(LIVEZ);
-  t.equal(await statusOf(used), OK);
-  const spare = await connected();
+t.test(
+  'given as many connections as may be, besides those of held calls, then one that nobody asks over makes room',
+  async (t) => {
+    const { app, connected, arrived } = await serve(t, { maxConnections: 1 }, { maxHeld: 2 });
+    const here = arrived();
+    const busy = await connected();
+    busy.write(requestOf(REVIEW));
+    await here;
+    const used = await connected();
+    used.write(LIVEZ);
+    t.equal(await statusOf(used), OK);
+    const spare = await connected();
 
-  const ends = [closed(spare), closed(used)];
-  const fourth = await connected();
-  await ends[0];
-  t.pass('first of all, one that was never asked over');
-  fourth.write(LIVEZ);
-  t.equal(await statusOf(fourth), OK);
-  const fifth = await connected();
-  await ends[1];
-  t.pass('then the oldest that is idle');
-  for (const socket of [fourth, fifth]) {
-    const more = arrived();
-    socket.write(requestOf(REVIEW));
-    await more;
-  }
-  const sixth = connect({ port: (app.server.address() as AddressInfo).port, host: '127.0.0.1' });
-  sixth.on('error', () => {});
-  await closed(sixth);
-  t.notOk(sixth.authorized, 'while all are asked over, nobody else comes in');
-  t.notOk(busy.closed || fourth.closed || fifth.closed);
-});
+    const ends = [closed(spare), closed(used)];
+    const fourth = await connected();
+    await ends[0];
+    t.pass('first of all, one that was never asked over');
+    fourth.write(LIVEZ);
+    t.equal(await statusOf(fourth), OK);
+    const fifth = await connected();
+    await ends[1];
+    t.pass('then the oldest that is idle');
+    for (const socket of [fourth, fifth]) {
+      const more = arrived();
+      socket.write(requestOf(REVIEW));
+      await more;
+    }
+    const sixth = connect({ port: (app.server.address() as AddressInfo).port, host: '127.0.0.1' });
+    sixth.on('error', () => {});
+    await closed(sixth);
+    t.notOk(sixth.authorized, 'while all are asked over, nobody else comes in');
+    t.notOk(busy.closed || fourth.closed || fifth.closed);
+  },
+);
 
 t.test('given somebody who takes no byte of an answer, then the connection is ended', async (t) => {
-  const { app, connected, answer } = await serve(t, { takeMs: 50 }, ['x'.repeat(20_000_000)]);
+  const { app, connected, answer } = await serve(t, { takeMs: 50 }, { warnings: ['x'.repeat(20_000_000)] });
   answer.resolve();
   const ended = new Promise<void>((resolve) => {
     app.server.on('secureConnection', (socket: Socket) => socket.once('close', () => resolve()));

@@ -34,6 +34,7 @@ export const bystanders = {
   fenceObserver: { review: unexpected },
   rest: { locks, reviews: { whose: unexpected, may: unexpected }, clock: systemClock },
   onClose: () => {},
+  maxHeld: 0,
 } satisfies Partial<AppOptions>;
 
 const SINCE = Date.parse('2026-11-22T12:50:00Z');
@@ -179,6 +180,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
       lastEvents: () => [],
     }),
     log: logs.log,
+    maxHeld: bystanders.maxHeld,
     onClose: options.onClose ?? (() => {}),
   });
   t.teardown(() => app.close());

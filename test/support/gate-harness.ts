@@ -129,6 +129,8 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
 interface Asked {
   readonly verdict: Promise<Verdict>;
   readonly state: () => string;
+  /** How often the caller was told that it is held; each time, it forgets the payload, as the HTTP side does. */
+  readonly timesHeld: () => number;
   readonly hangUp: () => void;
   readonly signal: AbortSignal;
 }
@@ -138,9 +140,15 @@ export function ask(gate: Gate, options: DeployOptions = {}, timeoutMs: number |
   const parsed = parseAdmissionReview(deployReview(options));
   const controller = new AbortController();
   let state = 'waiting';
-  const verdict = gate.review((parsed as { review: Review }).review, {
+  let timesHeld = 0;
+  const { review } = parsed as { review: Review };
+  const verdict = gate.review(review, {
     signal: controller.signal,
     timeoutMs: timeoutMs === 'unsaid' ? undefined : timeoutMs,
+    onHeld: () => {
+      timesHeld += 1;
+      review.forgetPayload();
+    },
   });
   verdict.then(
     (answer) => {
@@ -153,6 +161,7 @@ export function ask(gate: Gate, options: DeployOptions = {}, timeoutMs: number |
   return {
     verdict,
     state: () => state,
+    timesHeld: () => timesHeld,
     hangUp: () => controller.abort(new Error('hung up')),
     signal: controller.signal,
   };
