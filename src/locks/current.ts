@@ -41,7 +41,7 @@ export interface CurrentLocksOptions {
 const RECHECK_MS = 300_000;
 
 /** Whether a pending revision was its release's newest, and what that rests on. */
-interface Opinion {
+interface Opinion extends Pick<Candidate, 'uncovered'> {
   readonly isNewest: boolean;
   /** How many lists the registry had taken by then. */
   readonly lists: number;
@@ -56,14 +56,14 @@ export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
   /** What was seen to be created as the newest is so; of the others, what was read counts until it is read again. */
   function candidates(): readonly Candidate[] {
     const all = registry.newestPending();
-    const uids = new Set(all.map(({ revision }) => revision.uid));
-    for (const uid of opinions.keys()) if (!uids.has(uid)) opinions.delete(uid);
-    for (const { revision, seenCreated } of all) if (seenCreated) note(revision.uid, true, registry.lists());
+    const uncovered = new Map(all.map((candidate) => [candidate.revision.uid, candidate.uncovered]));
+    for (const [uid, opinion] of opinions) if (uncovered.get(uid) !== opinion.uncovered) opinions.delete(uid);
+    for (const candidate of all) if (candidate.seenCreated) note(candidate, true, registry.lists());
     return all;
   }
 
-  function note(uid: string, isNewest: boolean, lists: number): void {
-    opinions.set(uid, { isNewest, lists, at: clock.now() });
+  function note({ revision, uncovered }: Candidate, isNewest: boolean, lists: number): void {
+    opinions.set(revision.uid, { isNewest, lists, at: clock.now(), uncovered });
   }
 
   function isDue({ revision, seenCreated }: Candidate): boolean {
@@ -81,7 +81,7 @@ export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
       signal,
     );
     const uids = new Set(newest.map(({ uid }) => uid));
-    for (const { revision } of due) note(revision.uid, uids.has(revision.uid), lists);
+    for (const candidate of due) note(candidate, uids.has(candidate.revision.uid), lists);
     onChange();
     return RECHECK_MS;
   }

@@ -19,7 +19,7 @@ export interface Registry extends Watched {
   hasRecord(uid: string): boolean;
   /** The releases that have a pending revision, which may be shadowed: each once. */
   suspects(): readonly Release[];
-  /** The newest pending revision of each release, unless a later one was seen that is pending no more. */
+  /** The newest pending revision of each release. */
   newestPending(): readonly Candidate[];
   /** Whether each of the drivers had its first list. */
   isComplete(drivers: readonly Driver[]): boolean;
@@ -32,6 +32,11 @@ export interface Candidate {
   readonly revision: Revision;
   /** Whether it was seen to be created, as the newest. One that a list found may be shadowed by what is not pending. */
   readonly seenCreated: boolean;
+  /**
+   * Another number each time that the newest pending revision above it ends: that may be gone, or still be there and shadow it. What
+   * was known of it before tells nothing now. 0 for one that never had any above it.
+   */
+  readonly uncovered: number;
 }
 
 /** Releases whose newest revision is remembered; forgetting one costs the loser of a race some words. */
@@ -52,14 +57,15 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
   const waiters = new Set<{ readonly release: Release; readonly resolve: () => void }>();
   const listed = new Set<Driver>();
   let lists = 0;
+  let uncoverings = 0;
 
-  function add(revision: Revision, seenCreated: boolean): void {
+  function add(revision: Revision, seenCreated: boolean, uncovered = 0): void {
     const key = releaseKey(revision.release);
     newestSeen.set(key, Math.max(revision.number, newestSeen.get(key) ?? 0));
     if (!pending.has(revision.uid)) counts.set(key, (counts.get(key) ?? 0) + 1);
     pending.set(revision.uid, revision);
     const isAbove = revision.number > (newest.get(key)?.revision.number ?? 0);
-    if (seenCreated || isAbove) newest.set(key, { revision, seenCreated });
+    if (seenCreated || isAbove) newest.set(key, { revision, seenCreated, uncovered });
     onAppeared(revision.uid);
   }
 
@@ -67,10 +73,20 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
     const key = releaseKey(release);
     const left = (counts.get(key) ?? 0) - Number(pending.delete(uid));
     counts.set(key, left);
-    if (left > 0) return;
+    if (left > 0) {
+      if (newest.get(key)?.revision.uid === uid) uncover(key);
+      return;
+    }
     // Most releases have no pending revision for weeks.
     counts.delete(key);
     newest.delete(key);
+  }
+
+  function uncover(key: string): void {
+    const below = [...pending.values()].filter(({ release }) => releaseKey(release) === key);
+    const revision = below.reduce((one, other) => (other.number > one.number ? other : one));
+    uncoverings += 1;
+    newest.set(key, { revision, seenCreated: false, uncovered: uncoverings });
   }
 
   function wake(concerns: (release: Release) => boolean): void {
@@ -84,8 +100,9 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
   return {
     replace(driver, revisions) {
       const before = [...pending.values()].filter(({ release }) => release.driver === driver);
+      const known = new Map([...newest.values()].map(({ revision, uncovered }) => [revision.uid, uncovered]));
       for (const revision of before) drop(revision);
-      for (const revision of revisions) add(revision, false);
+      for (const revision of revisions) add(revision, false, known.get(revision.uid));
       listed.add(driver);
       lists += 1;
       wake((release) => release.driver === driver);
@@ -121,10 +138,10 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
       ...new Map([...pending.values()].map(({ release }) => [releaseKey(release), release])).values(),
     ],
     newestPending: () =>
-      [...newest.values()].flatMap(({ revision: { uid }, seenCreated }) => {
-        const revision = pending.get(uid); // as it was last written, if it is pending still
-        return revision ? [{ revision, seenCreated }] : [];
-      }),
+      [...newest.values()].map((candidate) => ({
+        ...candidate,
+        revision: pending.get(candidate.revision.uid) as Revision, // as it was last written
+      })),
     isComplete: (drivers) => drivers.every((driver) => listed.has(driver)),
     lists: () => lists,
   };

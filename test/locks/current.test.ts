@@ -107,6 +107,33 @@ t.test('now and then it is read again: nobody tells what was deleted above', asy
   t.equal(asked.length, 2);
 });
 
+t.test('what is above a pending revision ends: it is shadowed, or the lock again', async (t) => {
+  const { registry, current, stored, locks, asked, settled, clock } = await start(t);
+  await settled(() => registry.replace('secrets', []));
+  await settled(() => registry.put(pending(5)));
+  t.same(locks(), ['api:5']);
+  stored.newest = [revision(6, 'deployed')];
+  await settled(() => {
+    registry.put(pending(6));
+    registry.remove(pending(6));
+    t.same(locks(), [], 'nothing is said of it before it is read, though it was known to be the newest');
+    t.notOk(current.isComplete());
+  });
+  t.same(locks(), [], 'shadowed');
+  t.ok(current.isComplete());
+  stored.newest = [pending(5)];
+  await settled(() => clock.advance(300_000));
+  t.same(locks(), ['api:5'], 'what ended was deleted later on');
+
+  await settled(() => {
+    registry.put(pending(6));
+    t.same(locks(), ['api:6']);
+  });
+  await settled(() => registry.remove(pending(6)));
+  t.same(locks(), ['api:5'], 'what was pending was deleted');
+  t.same(asked, ['api', 'api', 'api']);
+});
+
 t.test('a read that fails is made again', async (t) => {
   const { registry, current, stored, locks, errors, settled, clock } = await start(t);
   stored.error = new Error('no cluster');

@@ -131,9 +131,19 @@ t.test('the newest pending revision of each release may be its lock', async (t) 
   registry.put(pending(7));
   t.same(candidates(), ['secrets/api/7 true', 'secrets/web/1 false'], 'a new one is above all others');
   registry.remove(pending(7));
-  t.same(candidates(), ['secrets/web/1 false'], 'it ended, and those below it are shadowed');
-  registry.remove(pending(6));
+  t.same(
+    candidates(),
+    ['secrets/api/6 false', 'secrets/web/1 false'],
+    'it ended, and may shadow the one below, or be gone',
+  );
   registry.remove(pending(4));
+  t.same(candidates(), ['secrets/api/6 false', 'secrets/web/1 false'], 'what was shadowed changes nothing');
+  registry.put(pending(4));
+  registry.remove(pending(4));
+  registry.remove(pending(6));
+  t.same(candidates(), ['secrets/web/1 false']);
+  registry.put(pending(6));
+  registry.remove(pending(6));
   registry.put(pending(1));
   t.same(candidates(), ['secrets/web/1 false', 'secrets/api/1 true'], 'installed anew, and numbered anew');
   registry.replace('secrets', [pending(1)]);
@@ -141,6 +151,24 @@ t.test('the newest pending revision of each release may be its lock', async (t) 
   registry.put(pending(2, 'api', 'configmaps'));
   registry.replace('secrets', []);
   t.same(candidates(), ['configmaps/api/2 true'], 'each driver for itself');
+});
+
+t.test('a pending revision whose cover ends is another one than before, and stays it', async (t) => {
+  const registry = createRegistry(DEAF);
+  const uncovered = () => registry.newestPending().map((candidate) => candidate.uncovered);
+  registry.put(pending(5));
+  t.same(uncovered(), [0]);
+  const numbers = new Set([0]);
+  for (let round = 1; round <= 2; round += 1) {
+    registry.put(pending(6));
+    t.same(uncovered(), [0], 'the one above has no cover');
+    registry.remove(pending(6));
+    numbers.add(uncovered()[0] ?? 0);
+    t.equal(numbers.size, round + 1, 'each time anew');
+  }
+  const [before] = uncovered();
+  registry.replace('secrets', [pending(5)]);
+  t.same(uncovered(), [before], 'a list uncovers nothing that was not seen');
 });
 
 t.test('each change is told', async (t) => {
