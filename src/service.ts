@@ -174,7 +174,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     log,
   });
 
+  const isReady = () => readiness.reasons().length === 0;
   const metrics = createMetrics({
+    isReady,
     heldNow: () => gate.held(),
     verdicts: async () => {
       if (!current.isComplete()) throw new Error(NOT_LISTED);
@@ -268,7 +270,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     // An errand: a deploy does not wait behind it.
     requests: forPeople.requests,
     client: forPeople.client,
-    isReady: () => readiness.reasons().length === 0,
+    isReady,
     clock,
     random,
     log,

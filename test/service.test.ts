@@ -277,6 +277,19 @@ t.test('while it drains, it is not ready, holds nobody, and goes on answering', 
   await t.rejects(get(service.port, '/readyz'), { code: 'ECONNREFUSED' }, 'until it is over');
 });
 
+t.test('a lock where deploys are not held has a door all the same', async (t) => {
+  const { admin } = await world(t);
+  const namespace = 'kube-system';
+  await admin.create(`/api/v1/namespaces/${namespace}/secrets`, record('dns', 1, PENDING, { namespace }));
+  const door = `/apis/lockkeeper.dev/v1alpha1/namespaces/${namespace}/releaselocks/dns`;
+  const { body } = await until(
+    () => admin.request('GET', door),
+    ({ code }) => code === 200,
+  );
+  t.match(body, { spec: { revision: 1, status: PENDING } });
+  t.match(await admin.request('DELETE', door), { code: 409, body: { message: /It counts as live/ } });
+});
+
 t.test('metrics tell of holds and watches', async (t) => {
   const { cluster, admin } = await world(t);
   const { service, ready, logs } = await startServiceOn(t, cluster, { metricsPort: await freePort() });
@@ -289,6 +302,7 @@ t.test('metrics tell of holds and watches', async (t) => {
   await finish(admin, 'api', 1);
   t.match(await held, { code: 200 });
   const text = await scrape();
+  t.match(text, /\nlockkeeper_ready 1\n/);
   t.match(text, /\nlockkeeper_held_requests 0\n/);
   t.match(text, /\nlockkeeper_hold_duration_seconds_count 1\n/);
   t.match(text, /\nlockkeeper_admission_requests_total\{operation="CREATE",decision="allowed"\} 1\n/);

@@ -84,6 +84,7 @@ async function start(t: Test, given: Given = {}) {
     /** Lockkeeper's part of the metrics. */
     async metrics(): Promise<string[]> {
       const metrics = createMetrics({
+        isReady: () => true,
         heldNow: () => 0,
         verdicts: async () => [],
         lastEvents: () => [],

@@ -19,6 +19,8 @@ export interface Metrics {
 export type Decision = 'allowed' | `denied-${Denial['code']}` | 'unreadable' | 'hung-up';
 
 export interface MetricsSources {
+  /** Whether traffic may come here. */
+  readonly isReady: () => boolean;
   /** Calls in the gate now. */
   readonly heldNow: () => number;
   /** The verdict on each lock of the cluster; rejects when it cannot be read. */
@@ -39,11 +41,20 @@ const HOLD_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 20, 30];
 /** A review is not to be trusted: whatever else it calls its operation makes no new time series. */
 const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];
 
-export function createMetrics({ heldNow, verdicts, lastEvents, certificates }: MetricsSources): Metrics {
+export function createMetrics(sources: MetricsSources): Metrics {
+  const { isReady, heldNow, verdicts, lastEvents, certificates } = sources;
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
 
+  new Gauge({
+    name: 'lockkeeper_ready',
+    help: 'Whether this replica may be asked: 1, or 0 while /readyz answers 503.',
+    registers,
+    collect() {
+      this.set(Number(isReady()));
+    },
+  });
   const requests = new Counter({
     name: 'lockkeeper_admission_requests_total',
     help: 'Reviews by operation and by what became of them.',

@@ -157,8 +157,12 @@ t.test('it is replaced one by one, never by fewer, and never from two nodes at o
 
 t.test('the probes ask where it serves', async (t) => {
   const { container } = await pod({ config: { port: 9443 } });
-  const at = (path: string) => ({ httpGet: { scheme: 'HTTPS', port: 'https', path } });
-  t.match(container, { readinessProbe: at('/readyz'), livenessProbe: at('/livez') });
+  t.match(container.readinessProbe, { httpGet: { scheme: 'HTTPS', port: 'https', path: '/readyz' } });
+  t.match(
+    container.livenessProbe,
+    { httpGet: { scheme: undefined, port: 'metrics', path: '/livez' } },
+    'whether there is a certificate or not',
+  );
   t.match(container.ports, [{ name: 'https', containerPort: 9443 }]);
 });
 
@@ -166,7 +170,9 @@ t.test('without the port for metrics, nothing names it', async (t) => {
   const { one } = await chart({ config: { metricsPort: 0 } });
   t.match((one('Service').spec as { ports: unknown[] }).ports, { length: 1 });
   t.match((one('NetworkPolicy').spec as { ingress: unknown[] }).ingress, { length: 1 });
-  t.match((await pod({ config: { metricsPort: 0 } })).container.ports, { length: 1 });
+  const { container } = await pod({ config: { metricsPort: 0 } });
+  t.match(container.ports, { length: 1 });
+  t.match(container.livenessProbe, { tcpSocket: { port: 'https' }, httpGet: undefined });
 });
 
 t.test('who may connect can be told', async (t) => {
@@ -222,7 +228,7 @@ t.test('for the Prometheus operator there is what it reads', async (t) => {
   };
   const [{ rules }] = rule.spec.groups;
   t.match(rules, [
-    { alert: 'LockkeeperDown' },
+    { alert: 'LockkeeperDown', expr: /^absent\(lockkeeper_ready\{.+\} == 1\)$/ },
     { alert: 'LockkeeperCannotRead' },
     { alert: 'LockkeeperWatchSilent' },
     { alert: 'LockkeeperHoldsFull', expr: / >= 20$/ },

@@ -42,6 +42,7 @@ function fakeGate(answer: (call: Call) => Promise<Verdict>): Gate & { calls: Cal
 
 const metricsOf = (gate: Gate) =>
   createMetrics({
+    isReady: () => true,
     heldNow: gate.held,
     verdicts: async () => ['live', 'expired', 'live'],
     certificates: () => [

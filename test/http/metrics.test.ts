@@ -5,8 +5,14 @@ import { buildPlainApp } from '../../src/http/app.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
 import { testLog } from '../support/log.ts';
 
-function metricsOf(verdicts: () => Promise<readonly Judgement['verdict'][]>) {
-  return createMetrics({ heldNow: () => 0, verdicts, certificates: () => [], lastEvents: () => [] });
+function metricsOf(verdicts: () => Promise<readonly Judgement['verdict'][]>, isReady = () => true) {
+  return createMetrics({
+    isReady,
+    heldNow: () => 0,
+    verdicts,
+    certificates: () => [],
+    lastEvents: () => [],
+  });
 }
 
 /** The samples of one name. */
@@ -57,6 +63,17 @@ t.test('given the cluster cannot be read, then locks are left out, and the rest 
   t.strictSame(samples(text, 'lockkeeper_held_requests'), ['lockkeeper_held_requests 0']);
   isUp = true;
   t.equal(samples(await scrape(), 'lockkeeper_locks').length, 3);
+});
+
+t.test('whether it is ready is told at each scrape, also while it is not', async (t) => {
+  let isReady = true;
+  const metrics = metricsOf(
+    async () => [],
+    () => isReady,
+  );
+  t.strictSame(samples(await metrics.text(), 'lockkeeper_ready'), ['lockkeeper_ready 1']);
+  isReady = false;
+  t.strictSame(samples(await metrics.text(), 'lockkeeper_ready'), ['lockkeeper_ready 0']);
 });
 
 t.test('cleared locks are counted, by how and by what asked for it', async (t) => {

@@ -174,6 +174,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
     },
     readiness: { reasons: () => [], notes: () => [] },
     metrics: createMetrics({
+      isReady: () => true,
       heldNow: () => 0,
       verdicts: async () => [],
       certificates: () => [],

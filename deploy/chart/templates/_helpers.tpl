@@ -153,8 +153,8 @@ webhooks:
     sideEffects: None
     timeoutSeconds: 5
   {{- if $root.Values.releaseLocks.enabled }}
-  # The door: to delete a ReleaseLock is to clear the lock, and nobody but Lockkeeper writes what one says. Lockkeeper's own
-  # writes, and a namespace that goes, do not depend on it.
+  # The door: to delete a ReleaseLock is to clear the lock, and nobody but Lockkeeper writes what one says. In all namespaces,
+  # since there is one for each lock, wherever it is. Lockkeeper's own writes, and a namespace that goes, do not depend on it.
   - name: releaselocks.lockkeeper.dev
     {{- include "lockkeeper.webhookClient" $root | nindent 4 }}
     {{- if $.armed }}
@@ -165,7 +165,6 @@ webhooks:
         resources: [releaselocks]
         scope: Namespaced
     {{- end }}
-    {{- include "lockkeeper.webhookNamespaces" $root | nindent 4 }}
     matchConditions:
       - name: is-not-lockkeeper-nor-kubernetes
         expression: >-
