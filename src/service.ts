@@ -11,7 +11,6 @@ import type { Lock } from './gate/lock.ts';
 import { createIsOurs } from './gate/ourselves.ts';
 import { createReleaseLockGuard } from './gate/release-lock-guard.ts';
 import { judge } from './gate/verdict.ts';
-import type { Release } from './helm/release.ts';
 import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
 import type { Locks } from './http/locks.ts';
 import { createMetrics } from './http/metrics.ts';
@@ -27,7 +26,7 @@ import { startListWatch } from './kubernetes/watch.ts';
 import { createClearer } from './locks/clear.ts';
 import { createCurrentLocks } from './locks/current.ts';
 import { createDeaths } from './locks/deaths.ts';
-import { createLockFinder, readNewest } from './locks/find.ts';
+import { createLockFinder, readNewest, readNewestInParts } from './locks/find.ts';
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
 import { keepLedger } from './locks/ledger.ts';
@@ -139,13 +138,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const waits = createWaits({ drivers, finder: forPeople.finder, watched: registry, clock });
   const judgeNow = (lock: Lock) => judge(lock, staleAfterSeconds, date());
 
-  const readNewestOf = (releases: readonly Release[], signal: AbortSignal) =>
-    readNewest(forPeople.reader, releases, signal);
   const current = createCurrentLocks({
     drivers,
     registry,
     holders,
-    readNewest: readNewestOf,
+    readNewest: (releases, signal) => readNewestInParts(forPeople.reader, releases, signal),
     onChange: () => wake(),
     onError: (error) => log.warn({ reason: String(error) }, 'it could not be read which locks there are'),
     restMs,
@@ -244,7 +241,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     recorded,
     store: releaseLocks,
     holders,
-    readNewest: readNewestOf,
+    readNewest: (releases, signal) => readNewest(forPeople.reader, releases, signal),
     judge: judgeNow,
     waiting: locks.waiting,
     staleAfterSeconds,

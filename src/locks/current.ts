@@ -8,8 +8,9 @@
 import type { Clock } from '../clock.ts';
 import type { Lock } from '../gate/lock.ts';
 import type { KnownHolders } from '../gate/ports.ts';
-import type { Driver, Release, Revision } from '../helm/release.ts';
+import { type Driver, type Release, releaseKey } from '../helm/release.ts';
 import { startReconciler } from '../reconciler.ts';
+import type { Part } from './find.ts';
 import type { Candidate, Registry } from './registry.ts';
 
 export interface CurrentLocks {
@@ -27,7 +28,7 @@ export interface CurrentLocksOptions {
   readonly registry: Pick<Registry, 'newestPending' | 'isComplete' | 'lists'>;
   readonly holders: Pick<KnownHolders, 'lockOf'>;
   /** The newest revision of each of these releases, read live. */
-  readonly readNewest: (releases: readonly Release[], signal: AbortSignal) => Promise<readonly Revision[]>;
+  readonly readNewest: (releases: readonly Release[], signal: AbortSignal) => AsyncIterable<Part>;
   /** The locks may have changed. */
   readonly onChange: () => void;
   readonly onError: (error: unknown) => void;
@@ -76,13 +77,24 @@ export function createCurrentLocks(options: CurrentLocksOptions): CurrentLocks {
     const due = candidates().filter(isDue);
     if (due.length === 0) return RECHECK_MS;
     const lists = registry.lists();
-    const newest = await readNewest(
+    const asked = new Map(due.map((candidate) => [releaseKey(candidate.revision.release), candidate]));
+    const errors: unknown[] = [];
+    for await (const part of readNewest(
       due.map(({ revision }) => revision.release),
       signal,
-    );
-    const uids = new Set(newest.map(({ uid }) => uid));
-    for (const candidate of due) note(candidate, uids.has(candidate.revision.uid), lists);
-    onChange();
+    )) {
+      if ('error' in part) {
+        errors.push(part.error);
+        continue;
+      }
+      const uids = new Set(part.newest.map(({ uid }) => uid));
+      for (const release of part.releases) {
+        const candidate = asked.get(releaseKey(release)) as Candidate;
+        note(candidate, uids.has(candidate.revision.uid), lists);
+      }
+      onChange();
+    }
+    if (errors.length > 0) throw errors[0]; // to be read again
     return RECHECK_MS;
   }
 

@@ -2,7 +2,14 @@
 import type { Target } from '../gate/clearing.ts';
 import type { Lock } from '../gate/lock.ts';
 import type { KnownHolders, Reader } from '../gate/ports.ts';
-import { type Driver, isPending, isSelectable, type Release, type Revision } from '../helm/release.ts';
+import {
+  type Driver,
+  isPending,
+  isSelectable,
+  type Release,
+  type Revision,
+  releaseKey,
+} from '../helm/release.ts';
 
 export interface FoundLock {
   readonly lock: Lock;
@@ -71,33 +78,68 @@ export async function readNewest(
   releases: readonly Release[],
   signal: AbortSignal,
 ): Promise<Revision[]> {
-  const queries = toQueries(releases.filter(({ name }) => isSelectable(name)));
   const found: Revision[] = [];
-  for (let start = 0; start < queries.length; start += LISTS_AT_ONCE) {
-    const some = queries.slice(start, start + LISTS_AT_ONCE);
-    const lists = some.map((query) => reader.newest(query.driver, query.namespace, query.names, signal));
-    found.push(...(await Promise.all(lists)).flat());
+  for await (const part of readNewestInParts(reader, releases, signal)) {
+    if ('error' in part) throw part.error;
+    found.push(...part.newest);
   }
   return found;
+}
+
+/** What was found of some releases of one namespace, or why nothing was. */
+export type Part = { readonly releases: readonly Release[] } & (
+  | { readonly newest: readonly Revision[] }
+  | { readonly error: unknown }
+);
+
+/**
+ * The same for those who can use a part of it: a namespace that is too large to be listed in time says nothing of others.
+ * @throws the signal's reason, once that is aborted
+ */
+export async function* readNewestInParts(
+  reader: NewestReader,
+  releases: readonly Release[],
+  signal: AbortSignal,
+): AsyncGenerator<Part> {
+  const queries = toQueries(releases);
+  for (let start = 0; start < queries.length; start += LISTS_AT_ONCE) {
+    const some = queries.slice(start, start + LISTS_AT_ONCE);
+    const parts = await Promise.all(some.map((query) => readPart(reader, query, signal)));
+    signal.throwIfAborted();
+    yield* parts;
+  }
+}
+
+async function readPart(reader: NewestReader, query: Query, signal: AbortSignal): Promise<Part> {
+  const { driver, namespace, releases } = query;
+  const names = releases.map(({ name }) => name).filter(isSelectable);
+  try {
+    return {
+      releases,
+      newest: names.length === 0 ? [] : await reader.newest(driver, namespace, names, signal),
+    };
+  } catch (error) {
+    return { releases, error };
+  }
 }
 
 interface Query {
   readonly driver: Driver;
   readonly namespace: string;
-  readonly names: readonly string[];
+  readonly releases: readonly Release[];
 }
 
 /** One list for all releases of a namespace, since a list costs the API server the same whatever it selects. */
 function toQueries(releases: readonly Release[]): Query[] {
-  const groups = Object.values(Object.groupBy(releases, ({ driver, namespace }) => `${driver}/${namespace}`));
+  const each = new Map(releases.map((release) => [releaseKey(release), release])).values();
+  const groups = Object.values(Object.groupBy(each, ({ driver, namespace }) => `${driver}/${namespace}`));
   return groups.flatMap((group = []) => {
-    const names = [...new Set(group.map(({ name }) => name))];
     const [{ driver, namespace }] = group as [Release];
-    const count = Math.ceil(names.length / NAMES_AT_ONCE);
+    const count = Math.ceil(group.length / NAMES_AT_ONCE);
     return Array.from({ length: count }, (_, index) => ({
       driver,
       namespace,
-      names: names.slice(index * NAMES_AT_ONCE, (index + 1) * NAMES_AT_ONCE),
+      releases: group.slice(index * NAMES_AT_ONCE, (index + 1) * NAMES_AT_ONCE),
     }));
   });
 }

@@ -6,8 +6,8 @@ import { createRegistry } from '../../src/locks/registry.ts';
 import { revision } from '../support/revisions.ts';
 import { sleeper } from '../support/sleeper.ts';
 
-function pending(number: number, name = 'api'): Revision {
-  const release: Release = { driver: 'secrets', namespace: 'prod', name };
+function pending(number: number, name = 'api', namespace = 'prod'): Revision {
+  const release: Release = { driver: 'secrets', namespace, name };
   return revision(number, 'pending-upgrade', { release, uid: `${name}/${number}` });
 }
 
@@ -15,7 +15,12 @@ async function start(t: Test, drivers: readonly Driver[] = ['secrets']) {
   const { clock, asleep } = sleeper();
   const asked: string[] = [];
   const errors: unknown[] = [];
-  const stored = { newest: [] as readonly Revision[], error: undefined as Error | undefined };
+  /** The error is of all releases, or of those of one namespace. */
+  const stored = {
+    newest: [] as readonly Revision[],
+    error: undefined as Error | undefined,
+    unreadable: undefined as string | undefined,
+  };
   let changes = 0;
   const registry = createRegistry({ onAppeared: () => {}, onChange: () => current.wake() });
   const sleeping = asleep();
@@ -23,10 +28,14 @@ async function start(t: Test, drivers: readonly Driver[] = ['secrets']) {
     drivers,
     registry,
     holders: { lockOf: (revision) => ({ revision, holder: undefined }) },
-    async readNewest(releases) {
-      asked.push(releases.map(({ name }) => name).join(' '));
+    async *readNewest(all) {
+      asked.push(all.map(({ name }) => name).join(' '));
       if (stored.error) throw stored.error;
-      return stored.newest;
+      for (const [namespace, releases] of Map.groupBy(all, (release) => release.namespace)) {
+        if (namespace === stored.unreadable)
+          yield { releases, error: new Error(`${namespace} is too large`) };
+        else yield { releases, newest: stored.newest };
+      }
     },
     onChange: () => {
       changes += 1;
@@ -152,4 +161,21 @@ t.test('each driver must have been listed', async (t) => {
   t.notOk(current.isComplete());
   await settled(() => registry.replace('configmaps', []));
   t.ok(current.isComplete());
+});
+
+t.test('a namespace that cannot be read says nothing of the others', async (t) => {
+  const { registry, current, stored, locks, asked, errors, settled, clock } = await start(t);
+  stored.newest = [pending(6), pending(7, 'web', 'dev'), pending(8, 'db', 'huge')];
+  stored.unreadable = 'huge';
+  await settled(() =>
+    registry.replace('secrets', [pending(8, 'db', 'huge'), pending(6), pending(7, 'web', 'dev')]),
+  );
+  t.same(locks(), ['api:6', 'web:7']);
+  t.notOk(current.isComplete());
+  t.match(errors, [{ message: 'huge is too large' }]);
+  stored.unreadable = undefined;
+  await settled(() => clock.advance(1_000));
+  t.same(locks(), ['db:8', 'api:6', 'web:7']);
+  t.ok(current.isComplete());
+  t.same(asked, ['db api web', 'db'], 'only what is not known is read again');
 });
