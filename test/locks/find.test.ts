@@ -140,7 +140,10 @@ t.test('every order of the suspects gives the same list', async (t) => {
 
 t.test('names that are no labels cannot be asked for, and are left out', async (t) => {
   const finding = await startFinding(t);
-  const { seed, suspects } = finding;
+  const { seed, suspects, count } = finding;
+  suspects.push({ driver: 'secrets', namespace: 'prod', name: 'UPPER' });
+  t.same(await listed(finding), []);
+  t.equal(count('list'), 0, 'there is nothing to ask');
   seed('api', { 1: 'pending-install' });
   for (const name of ['a'.repeat(64), 'UPPER', 'a,b', 'a)', '-a', 'a-', 'a b', '']) {
     suspects.push({ driver: 'secrets', namespace: 'prod', name });

@@ -4,7 +4,7 @@ import type { EmbeddedCluster, EmbeddedClusterOptions } from '../clusters/embedd
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { deployReview } from '../fixtures/reviews.ts';
 import { freePort } from '../support/free-port.ts';
-import { startLockkeeper, startServiceOn } from '../support/lockkeeper.ts';
+import { LOCKKEEPER, startLockkeeper, startServiceOn } from '../support/lockkeeper.ts';
 import { record } from '../support/records.ts';
 import { restClient } from '../support/rest.ts';
 import { serving } from '../support/serving.ts';
@@ -106,6 +106,42 @@ t.test('given two replicas, then each lock has one entry, and nobody writes in v
   const writes = asked(cluster).filter((request) => !request.startsWith('watch'));
   t.same(writes, ['create 1', 'update status 5']);
 });
+
+t.test(
+  'an entry that the watch tells no lock for is not taken away while the record says that it is one',
+  async (t) => {
+    const { cluster, bob, logs } = await world(t);
+    await logs.line('listed', ({ resource }) => resource === 'releaselocks');
+    const looked = Promise.withResolvers<void>();
+    const mend = cluster.faults.failRequests(({ path, query, userAgent }) => {
+      if (userAgent !== 'lockkeeper') return undefined;
+      if (path === SECRETS && query.get('labelSelector')?.includes('name=')) looked.resolve();
+      return path === '/api/v1/secrets' ? { status: 503 } : undefined; // its watch
+    });
+    cluster.faults.cutWatches();
+    cluster.seed([record('api', 1, 'pending-install')]);
+    const { metadata } = (await bob.list(SECRETS))[0] as StoredObject;
+    const otherReplica = await cluster.client(LOCKKEEPER);
+    const made = await otherReplica.create('/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks', {
+      apiVersion: 'lockkeeper.dev/v1alpha1',
+      kind: 'ReleaseLock',
+      metadata: { name: 'api' },
+      spec: {
+        driver: 'secrets',
+        revision: 1,
+        status: 'pending-install',
+        recordUID: metadata.uid,
+        since: metadata.creationTimestamp,
+      },
+    });
+    await looked.promise;
+    const judged = cluster.waitForWrite(({ object }) => object.kind === 'ReleaseLock');
+    mend();
+    t.match(await judged, {
+      object: { metadata: { uid: made.metadata.uid }, status: { verdict: 'live' } },
+    });
+  },
+);
 
 t.test('given no definition, then that is said once, and nothing else suffers', async (t) => {
   const { cluster, bob, logs, rest } = await world(t, { without: ['releaselocks'] });

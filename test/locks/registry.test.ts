@@ -171,6 +171,22 @@ t.test('a pending revision whose cover ends is another one than before, and stay
   t.same(uncovered(), [before], 'a list uncovers nothing that was not seen');
 });
 
+t.test('of all below, the newest is looked at again, however they came', (t) => {
+  for (const below of [
+    [3, 5, 4],
+    [5, 4, 3],
+    [3, 4, 5],
+  ]) {
+    const registry = createRegistry(DEAF);
+    registry.replace('secrets', [...below.map((number) => pending(number)), pending(1, 'web')]);
+    registry.put(pending(6));
+    registry.remove(pending(6));
+    const numbers = registry.newestPending().map(({ revision }) => revision.number);
+    t.same(numbers.toSorted(), [1, 5], below.join(', '));
+  }
+  t.end();
+});
+
 t.test('each change is told', async (t) => {
   let changes = 0;
   const registry = createRegistry({ ...DEAF, onChange: () => (changes += 1) });
