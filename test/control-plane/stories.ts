@@ -191,17 +191,14 @@ export function controlPlaneStories(options: GoOptions): void {
       ({ code }) => code === 201,
     );
     const before = await log();
-    const watch = admin.watch(`${PROD}/secrets?watch=true&resourceVersion=${metadata.resourceVersion}`);
-    const next = watch.next();
-    await cluster.restartApiServer();
-    t.equal(
-      await next.then(
-        ({ done }) => done === true || 'went on',
-        () => true,
-      ),
-      true,
-      'its watches end',
+    const watch = admin.watch(`${PROD}/secrets?watch=true`);
+    t.match(await watch.next(), { value: { type: 'ADDED', object: { metadata } } }, 'it has begun');
+    const ended = watch.next().then(
+      ({ done }) => done === true || 'went on',
+      () => true,
     );
+    await cluster.restartApiServer();
+    t.equal(await ended, true, 'its watches end');
     t.match(await admin.list(`${PROD}/secrets`), [{ metadata }]);
     t.match(await admin.list(PROD_THINGS), [thing], 'custom resources are served, too');
     t.equal((await admin.request('GET', '/readyz')).code, 200);
