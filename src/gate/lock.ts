@@ -3,8 +3,24 @@ import type { Revision } from '../helm/release.ts';
 /** Who sent a request, as the API server vouches for it. */
 export interface Client {
   readonly user: string;
+  /** Of EKS (`canonicalArn` in `extra`): the same for all sessions of one role, whatever they are called. */
+  readonly canonicalArn?: string;
   /** The pod that the user's token is bound to; undefined for people and for clients outside the cluster. */
   readonly pod: Pod | undefined;
+}
+
+/**
+ * Whether a pod runs one job, or serves many. A gateway pod forwards requests: the Helm that it speaks for may run elsewhere,
+ * so the end of the pod says nothing of the end of the deploy.
+ */
+export type PodKind = 'job' | 'gateway';
+
+/** The client whose review named a pending revision, and what is known of its pod. */
+export interface Holder extends Client {
+  /** Left out without a pod, and for a pod whose metadata could not be read: such a pod counts as a gateway pod. */
+  readonly podKind?: PodKind;
+  /** Whether its pod matches `LOCKKEEPER_AUTO_CLEAR_EXCEPT`, so that nobody but a person clears its lock. */
+  readonly neverAutoClear?: true;
 }
 
 /** A user as the API server names it; handed back to it as it came. */
@@ -24,7 +40,7 @@ export interface Pod {
 /** A pending revision and, if it is known, the client that created it. */
 export interface Lock {
   readonly revision: Revision;
-  readonly holder: Client | undefined;
+  readonly holder: Holder | undefined;
   /** The proof that the holder's pod has ended; left out as long as it may be running. */
   readonly death?: Death | undefined;
   /** Whether `kubectl get releaselocks` shows it. */
