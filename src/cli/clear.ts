@@ -1,7 +1,7 @@
 /** `lockkeeper clear` */
 import { type ClearRequest, STRATEGIES, type Strategy } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
-import { judge } from '../gate/verdict.ts';
+import { judge, silenceOnly } from '../gate/verdict.ts';
 import { helmCommand } from '../helm/command.ts';
 import { nextCommands } from '../helm/next.ts';
 import { type Arguments, onlyRelease } from './arguments.ts';
@@ -45,7 +45,7 @@ export async function clear(args: Arguments, terminal: Terminal): Promise<ExitCo
       force: args.has('force'),
       strategy: STRATEGIES.find((one) => one === args.text('strategy')) ?? 'mark-failed',
       reason: args.text('reason'),
-      judge: (lock) => judge(lock, staleAfter, cluster.connection.date()),
+      judge: (lock) => judge(lock, silenceOnly(staleAfter), cluster.connection.date()),
       signal: new AbortController().signal,
     };
     const sighting = await find(cluster, order, terminal);

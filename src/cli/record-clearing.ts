@@ -3,7 +3,6 @@ import type { ClearOutcome, ClearRequest } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { DRIVERS } from '../helm/release.ts';
 import type { Cluster } from './cluster.ts';
-import { STALE_AFTER_SECONDS } from './flags.ts';
 import { createRecordFinder } from './view.ts';
 
 export async function clearRecord(
@@ -24,7 +23,6 @@ export async function clearRecord(
     records: createRecordStore(requests),
     events: createEventRecorder(requests, connection.date),
     oneAtATime: (work) => work(),
-    staleAfterSeconds: STALE_AFTER_SECONDS,
     judgeLock,
     now: connection.date,
     log: pino({ level: 'silent' }),

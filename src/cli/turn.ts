@@ -1,7 +1,7 @@
 /** Waits until a release is free: for `wait`, and for `run` before it starts Helm. */
 import { systemClock } from '../clock.ts';
 import type { Lock } from '../gate/lock.ts';
-import { judge } from '../gate/verdict.ts';
+import { judge, silenceOnly } from '../gate/verdict.ts';
 import { PENDING_SELECTOR } from '../helm/release.ts';
 import { pathOf } from '../kubernetes/client.ts';
 import { createWaits } from '../locks/wait.ts';
@@ -26,7 +26,7 @@ export interface Turn {
 export async function waitForTurn(cluster: Cluster, turn: Turn): Promise<Sighting | undefined> {
   const { namespace, name, seconds, note, signal } = turn;
   const { date } = cluster.connection;
-  const verdictOn = (lock: Lock) => judge(lock, turn.staleAfterSeconds, date());
+  const verdictOn = (lock: Lock) => judge(lock, silenceOnly(turn.staleAfterSeconds), date());
   const ask = (within: AbortSignal) => look(cluster, { namespace, name }, verdictOn, within);
 
   const first = await ask(signal);

@@ -1,6 +1,7 @@
 /** What it means to clear a lock: how, by whom, what may come of it, and the words that are left behind. */
 import type { Driver } from '../helm/release.ts';
 import { timestamp } from '../timestamp.ts';
+import { isStale } from './doors.ts';
 import type { Judgement, Lock } from './lock.ts';
 
 /**
@@ -75,7 +76,7 @@ export function describeClearing(
   judgement: Judgement,
   now: number,
 ): string {
-  const how = force && judgement.verdict === 'live' ? 'Cleared by force' : 'Cleared';
+  const how = force && !isStale(judgement) ? 'Cleared by force' : 'Cleared';
   const why = reason ? `${judgement.reason}; ${reason}` : judgement.reason;
   return `${how} by ${by} at ${timestamp(now)}, was ${revision.status}: ${why}`;
 }

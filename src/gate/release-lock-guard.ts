@@ -11,6 +11,7 @@ import { DRIVERS, isSelectable } from '../helm/release.ts';
 import type { Denial, ReleaseLockWrite, Review, Verdict } from './admission-review.ts';
 import type { Clearer, ClearOutcome, Target } from './clearing.ts';
 import { isMarked, KUBERNETES } from './decision.ts';
+import { isStale } from './doors.ts';
 import type { Call } from './hold.ts';
 import type { Judgement, Lock, User } from './lock.ts';
 import { describeLock } from './log-fields.ts';
@@ -90,7 +91,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     if (lock === undefined) return ALLOWED;
     if (lock.revision.uid !== recordUID) return { allowed: true, warnings: [anotherLock(lock)] };
     const judged = { lock, judgement: judge(lock) };
-    const denial = judged.judgement.verdict === 'live' && (await whyKept(review, user, judged, signal));
+    const denial = !isStale(judged.judgement) && (await whyKept(review, user, judged, signal));
     if (denial) {
       if (!review.dryRun) onStory(refusedToEnd(lock, review.client, 'clear it'));
       return refuse(review, denial, lock);
@@ -147,7 +148,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
         revision,
         uid,
         strategy: 'mark-failed',
-        force: judgement.verdict === 'live',
+        force: !isStale(judgement),
         trigger: 'kubectl',
         by: who(review.client),
       },

@@ -4,6 +4,7 @@
  */
 import { helmCommand } from '../helm/command.ts';
 import { type Driver, isPending, recordName } from '../helm/release.ts';
+import { isStale } from './doors.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
 
 /** Rule 2. */
@@ -104,7 +105,8 @@ export function recordOf({ revision: { release, number } }: Lock): string {
 
 export function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
   const { see, mark, end } = commandsFor(lock);
-  if (verdict !== 'live') return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
+  if (isStale({ verdict })) return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
+  if (verdict === 'ending') return `Just wait: ${reason}. To see the lock: ${see}`;
   return [
     `To see the lock: ${see}.`,
     `It counts as live: ${reason}.`,
