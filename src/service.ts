@@ -4,19 +4,19 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
-import { createFenceObserver } from './gate/fence-observer.ts';
-import { createGuard } from './gate/guard.ts';
-import { createGate } from './gate/hold.ts';
+import { createHandlers } from './gate/handlers.ts';
 import type { Lock } from './gate/lock.ts';
 import { createIsOurs } from './gate/ourselves.ts';
-import { createReleaseLockGuard } from './gate/release-lock-guard.ts';
+import { podKindOf } from './gate/pod-kind.ts';
 import { judge } from './gate/verdict.ts';
+import { readStatus } from './helm/record.ts';
 import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
 import type { Locks } from './http/locks.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
+import { createPodMetadataReader } from './kubernetes/pod-metadata.ts';
 import { createPodReader } from './kubernetes/pods.ts';
 import { createRecordStore } from './kubernetes/records.ts';
 import { createAnnotationsReader, createReleaseLockStore } from './kubernetes/release-locks.ts';
@@ -84,7 +84,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const connection = connect(kubeConfig, { clock });
   const { date } = connection;
   const registry = createRegistry({
-    onAppeared: (uid) => holders.appeared(uid),
+    onAppeared: (revision) => holders.appeared(revision),
     onChange: () => {
       current.wake();
       wake();
@@ -92,9 +92,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   const recorded = createRecordedLocks((key) => wake(key));
   const holders = createHolders({
-    isStored: (uid) => registry.hasRecord(uid),
-    isComplete: () => registry.isComplete(drivers),
     recordOf: recorded.recordOf,
+    describePod: async (pod) => ({ podKind: podKindOf(await podMetadata.read(pod)) }),
+    onDescribed: () => wake(),
     deathOf: (pod) => deaths.of(pod),
     now: clock.now,
   });
@@ -135,6 +135,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   // A deploy never waits behind a person's question.
   const forDeploys = connectTo('requests');
   const forPeople = connectTo('errands');
+  const podMetadata = createPodMetadataReader(forPeople.client);
   const waits = createWaits({ drivers, finder: forPeople.finder, watched: registry, clock });
   const judgeNow = (lock: Lock) => judge(lock, staleAfterSeconds, date());
 
@@ -174,7 +175,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const isReady = () => readiness.reasons().length === 0;
   const metrics = createMetrics({
     isReady,
-    heldNow: () => gate.held(),
+    heldNow: () => handlers.held(),
     verdicts: async () => {
       if (!current.isComplete()) throw new Error(NOT_LISTED);
       return current.locks().map((lock) => judgeNow(lock).verdict);
@@ -183,29 +184,30 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
   const storyteller = createStoryteller(createEventRecorder(forPeople.requests, date), log);
-  const gate = createGate({
+  const releaseLocks = createReleaseLockStore(forPeople.requests);
+  const handlers = createHandlers({
     drivers,
     reader: forDeploys.reader,
     watched: registry,
     holders,
     clearer: forDeploys.clearer,
+    judge: judgeNow,
+    isOurs: createIsOurs({ whoAmI: forDeploys.reviews.whoAmI, log }),
     limits: config,
     policy: config,
+    releaseLocks: {
+      find: forPeople.finder.find,
+      clearer: forPeople.clearer,
+      may: forPeople.reviews.may,
+      annotationsOf: createAnnotationsReader(releaseLocks),
+    },
+    readStatus,
+    isListed: (record) => recorded.recordOf(record) !== undefined,
     clock,
     date,
     log,
     onLeave: metrics.held,
-    onStory: storyteller.tell,
-  });
-  const isOurs = createIsOurs({ whoAmI: forDeploys.reviews.whoAmI, log });
-  const guard = createGuard({
-    drivers,
-    reader: forDeploys.reader,
-    holders,
-    isOurs,
-    staleAfterSeconds,
-    date,
-    log,
+    onEnded: metrics.ended,
     onStory: storyteller.tell,
   });
   const locks: Locks = {
@@ -215,26 +217,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     clear: forPeople.clearer.clear,
     judge: judgeNow,
     waits: waits.count,
-    waiting: ({ revision: { release } }) => gate.waiting(release) + waits.waitingFor(release),
+    waiting: ({ revision: { release } }) => handlers.waiting(release) + waits.waitingFor(release),
   };
 
-  const releaseLocks = createReleaseLockStore(forPeople.requests);
-  const fenceObserver = createFenceObserver({
-    drivers,
-    reader: forDeploys.reader,
-    onStory: storyteller.tell,
-  });
-  const releaseLockGuard = createReleaseLockGuard({
-    find: forPeople.finder.find,
-    clearer: forPeople.clearer,
-    judge: judgeNow,
-    may: forPeople.reviews.may,
-    annotationsOf: createAnnotationsReader(releaseLocks),
-    isOurs,
-    date,
-    log,
-    onStory: storyteller.tell,
-  });
   const ledger = keepLedger({
     replica,
     current,
@@ -273,10 +258,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     log,
   });
   const app = buildApp({
-    gate,
-    guard,
-    releaseLockGuard,
-    fenceObserver,
+    admission: handlers.admission,
     rest: { locks, reviews: forPeople.reviews, clock },
     readiness,
     metrics,
@@ -296,7 +278,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const drained = Promise.withResolvers<void>();
 
   async function drain(): Promise<void> {
-    gate.close(drainMs);
+    handlers.close(drainMs);
     waits.close();
     if (drainMs === 0) return;
     log.info({ seconds: drainMs / 1000 }, 'not ready any more, still answering');

@@ -83,10 +83,19 @@ export interface Review {
   readonly client: Client;
   /** `data.release`: Helm's encoded record, or the empty string. */
   readonly payload: () => string;
+  /** Of an update: what is stored now, and is to be replaced. */
+  readonly before?: StoredObject;
   /** From now on there is none: it takes a hundred times the room of all the rest. */
   readonly forgetPayload: () => void;
   /** What is to be done to a ReleaseLock; left out when the object is none. */
   readonly releaseLock?: ReleaseLockWrite;
+}
+
+/** What an update replaces. */
+export interface StoredObject {
+  readonly type: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 export interface ReleaseLockWrite {
@@ -160,9 +169,19 @@ function toReview(operation: string, driver: Driver | undefined, request: Reques
     dryRun: request.dryRun ?? false,
     client: toClient(request.userInfo),
     payload: () => payloadOf(data),
+    ...(operation === 'UPDATE' && { before: toStored(request.oldObject) }),
     forgetPayload: () => {
       data = undefined;
     },
+  };
+}
+
+function toStored(object: Request['oldObject']): StoredObject {
+  const { type, metadata } = object ?? {};
+  return {
+    type: type ?? undefined,
+    labels: metadata?.labels ?? {},
+    annotations: metadata?.annotations ?? {},
   };
 }
 
@@ -187,6 +206,9 @@ function toUser({ username, uid, groups, extra }: Request['userInfo']): User {
 const POD_NAME = 'authentication.kubernetes.io/pod-name';
 const POD_UID = 'authentication.kubernetes.io/pod-uid';
 
+/** The key under which EKS says which role a session belongs to. */
+const CANONICAL_ARN = 'canonicalArn';
+
 /** Longer names of users are cut: they are remembered, and shown to people. */
 const MAX_USER_LENGTH = 1_024;
 
@@ -195,7 +217,9 @@ const pods = Compile(Type.Object({ namespace: Namespace, name: Name, uid: Uid })
 function toClient({ username, extra }: Request['userInfo']): Client {
   const name = username || 'an unnamed user';
   const user = name.length > MAX_USER_LENGTH ? `${name.slice(0, MAX_USER_LENGTH)}…` : name;
-  return { user, pod: toPod(user, extra) };
+  const [canonicalArn] = extra?.[CANONICAL_ARN] ?? [];
+  const isArn = canonicalArn !== undefined && canonicalArn !== '' && canonicalArn.length <= MAX_USER_LENGTH;
+  return { user, ...(isArn && { canonicalArn }), pod: toPod(user, extra) };
 }
 
 function toPod(user: string, extra: Request['userInfo']['extra']): Pod | undefined {

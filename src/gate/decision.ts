@@ -23,7 +23,9 @@ import {
   type Release,
 } from '../helm/release.ts';
 import type { Denial, Review } from './admission-review.ts';
+import { isStale, passageOf } from './doors.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
+import { relationOf } from './same-client.ts';
 import { judge } from './verdict.ts';
 import { ALLOW_DELETE, lostTheRace, malformed, ungated } from './words.ts';
 
@@ -43,13 +45,37 @@ export interface Deploy {
 export type Screening =
   | { readonly kind: 'allow'; readonly warnings: readonly string[] }
   | { readonly kind: 'deny'; readonly denial: Denial }
-  | { readonly kind: 'deploy'; readonly deploy: Deploy };
+  | { readonly kind: 'deploy'; readonly deploy: Deploy }
+  | { readonly kind: 'restore'; readonly restore: Restore };
 
-/** Rules 1 and 2: what can be said of a review without asking the cluster. */
+/**
+ * A record that comes into being with a status that Helm never begins with: a backup is restored, a migration writes the next
+ * revision, or labels are put on what was no record.
+ */
+export interface Restore {
+  readonly driver: Driver;
+  readonly namespace: string;
+  /** The releases that it may belong to: as its name says, and as its label says. */
+  readonly names: readonly string[];
+  /** As its name says; undefined if it says none, so that it may be above any other. */
+  readonly revision: number | undefined;
+  /** The name of the record itself. */
+  readonly record: string;
+  readonly status: string;
+  readonly uid: string;
+  readonly client: Client;
+  readonly dryRun: boolean;
+}
+
+/** What can be said of a review without asking the cluster. */
 export function screen(review: Review, gated: readonly Driver[]): Screening {
   const { driver, labels, operation } = review;
-  if (driver === undefined || operation !== 'CREATE' || !isHelmRecord(review) || !isPending(labels.status)) {
+  if (driver === undefined || operation !== 'CREATE' || !isHelmRecord(review)) {
     return { kind: 'allow', warnings: [] };
+  }
+  if (!isPending(labels.status)) {
+    const restore = gated.includes(driver) ? restoreOf(review) : undefined;
+    return restore ? { kind: 'restore', restore } : { kind: 'allow', warnings: [] };
   }
   if (!gated.includes(driver)) return { kind: 'allow', warnings: [ungated(driver)] };
 
@@ -68,6 +94,27 @@ export function screen(review: Review, gated: readonly Driver[]): Screening {
       dryRun: review.dryRun,
       payload: review.payload,
     },
+  };
+}
+
+/** Undefined for what Helm would not find: it looks for the labels `owner` and `name`. */
+export function restoreOf(review: Review): Restore | undefined {
+  const { driver, namespace, name, labels, objectUid, client, dryRun } = review;
+  if (driver === undefined || labels.owner !== 'helm') return undefined;
+  const parsed = parseRecordName(name);
+  const names = [...new Set([parsed?.release ?? '', labels.name ?? ''])].filter(isSelectable);
+  if (names.length === 0 || namespace === '') return undefined;
+  const status = labels.status ?? '';
+  return {
+    driver,
+    namespace,
+    names,
+    revision: parsed?.revision,
+    record: name,
+    status,
+    uid: objectUid,
+    client,
+    dryRun,
   };
 }
 
@@ -139,12 +186,17 @@ export function isMarked(annotations: Review['annotations'], mark: string): bool
 }
 
 /** A Secret says so by its type; a ConfigMap has none, so its name and its owner must both say so. */
-function isHelmRecord({ driver, type, labels, name }: Review): boolean {
+export function isHelmRecord({
+  driver,
+  type,
+  labels,
+  name,
+}: Pick<Review, 'driver' | 'type' | 'labels' | 'name'>): boolean {
   return (driver === 'secrets' && type === RECORD_TYPE) || (labels.owner === 'helm' && isRecordName(name));
 }
 
 /** Whether it can be looked for. */
-function isAddressable({ namespace, objectUid }: Review, release: string): boolean {
+export function isAddressable({ namespace, objectUid }: Review, release: string): boolean {
   return isSelectable(release) && namespace !== '' && objectUid !== '';
 }
 
@@ -206,14 +258,34 @@ export function decide(
   if (rival !== undefined && rival.revision.uid !== deploy.uid) {
     return { kind: 'deny', denial: { code: 409, message: lostTheRace(rival, deploy.revision, now) } };
   }
-  if (below === undefined || !isPending(below.revision.status)) return { kind: 'allow' };
+  if (below === undefined || !isLocking(below)) return { kind: 'allow' };
   const judgement = judge(below, staleAfterSeconds, now);
+  // Nothing is cleared here: Helm itself goes on where an uninstall broke off.
+  if (isUninstalling(below) && isStale(judgement)) return { kind: 'allow' };
   const isRollback = deploy.status === 'pending-rollback';
   if (maySweep(judgement, autoClear) || (isRollback && isRemedied(judgement, autoClear))) {
     return { kind: 'clear', lock: below, judgement };
   }
-  if (isRollback && isSamePod(deploy.client, below.holder)) return { kind: 'allow' };
-  return { kind: 'hold', lock: below, judgement };
+  const passage = passageOf({
+    operation: 'CREATE',
+    before: '',
+    after: deploy.status,
+    isVisible: true,
+    payloadStatus: deploy.status,
+    relation: relationOf(deploy.client, below.holder),
+    // A stale lock that may not be cleared is in the way like a live one: Helm would leave it pending for ever.
+    verdict: 'live',
+    isMarked: false,
+  });
+  return passage === 'allow' ? { kind: 'allow' } : { kind: 'hold', lock: below, judgement };
+}
+
+function isLocking({ revision }: Lock): boolean {
+  return isPending(revision.status) || revision.status === 'uninstalling';
+}
+
+function isUninstalling({ revision }: Lock): boolean {
+  return revision.status === 'uninstalling';
 }
 
 /** What may be cleared with nobody asking for it. */
@@ -231,9 +303,4 @@ export function maySweep({ verdict }: Judgement, autoClear: AutoClear): boolean 
 /** A rollback is a person's deliberate act, and the remedy that everybody knows for a stale lock. */
 function isRemedied({ verdict }: Judgement, autoClear: AutoClear): boolean {
   return verdict !== 'live' && autoClear !== 'off';
-}
-
-/** Rule 6: `--atomic` rolls back by itself, and may have failed to mark its own upgrade as failed (trap 15). */
-function isSamePod({ pod }: Client, holder: Client | undefined): boolean {
-  return pod !== undefined && pod.uid === holder?.pod?.uid;
 }

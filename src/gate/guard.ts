@@ -4,15 +4,16 @@
  * a lock, and only while it is live: what Helm prunes otherwise, and a stale lock, are nobody's concern here.
  */
 import type { Logger } from 'pino';
-import { type Driver, isPending } from '../helm/release.ts';
+import type { Driver } from '../helm/release.ts';
 import type { Review, Verdict } from './admission-review.ts';
 import { type Deletion, screenDeletion } from './decision.ts';
+import { isStale, type Passage, passageOf } from './doors.ts';
 import type { Call } from './hold.ts';
+import type { ReadLock } from './live-lock.ts';
 import { describeLock } from './log-fields.ts';
 import type { IsOurs } from './ourselves.ts';
-import type { KnownHolders, Reader } from './ports.ts';
+import { relationOf } from './same-client.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
-import { judge } from './verdict.ts';
 import { guarded, type JudgedLock, who } from './words.ts';
 
 export interface Guard {
@@ -25,11 +26,9 @@ export interface Guard {
 
 export interface GuardOptions {
   readonly drivers: readonly Driver[];
-  readonly reader: Pick<Reader, 'all' | 'at'>;
-  readonly holders: Pick<KnownHolders, 'lockOf'>;
+  readonly readLock: ReadLock;
   /** What it clears, it may delete. */
   readonly isOurs: IsOurs;
-  readonly staleAfterSeconds: number;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
   readonly log: Logger;
@@ -46,36 +45,7 @@ const UNSAID_MS = 5_000;
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
 export function createGuard(options: GuardOptions): Guard {
-  const { drivers, reader, holders, isOurs, staleAfterSeconds, date, log, onStory } = options;
-
-  /** The lock that a deletion would end; undefined if it would end none. */
-  async function lockOf(deletion: Deletion, signal: AbortSignal): Promise<JudgedLock | undefined> {
-    const { release, revision, uid } = deletion;
-    const own = await reader.at(release, revision, signal);
-    // It was pending when it was to be deleted, and may have ended since.
-    if (own?.uid !== uid || !isPending(own.status)) return undefined;
-    if (await isShadowed(deletion, signal)) return undefined;
-    const lock = holders.lockOf(own);
-    return { lock, judgement: judge(lock, staleAfterSeconds, date()) };
-  }
-
-  /**
-   * Helm numbers by one, so one read by name tells, which takes the API server no time. Only a gap in the history
-   * hides a newer revision from it; the list that would find that may take too long where Secrets are many.
-   */
-  async function isShadowed({ release, revision }: Deletion, signal: AbortSignal): Promise<boolean> {
-    if ((await reader.at(release, revision + 1, signal)) !== undefined) return true;
-    return reader.all(release, signal).then(
-      (all) => all.some(({ number }) => number > revision),
-      (error: unknown) => {
-        log.warn(
-          { release: release.name, reason: String(error) },
-          'no list; the lock is taken for the newest',
-        );
-        return false;
-      },
-    );
-  }
+  const { drivers, readLock, isOurs, date, log, onStory } = options;
 
   return {
     async review(review, call) {
@@ -87,23 +57,38 @@ export function createGuard(options: GuardOptions): Guard {
       }
       const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
       const signal = AbortSignal.any([call.signal, timeout]);
-      const judged = await lockOf(deletion, signal);
-      if (judged === undefined || (await isOurs(deletion.client, signal))) return ALLOWED;
+      const { release, revision: number, uid, client } = deletion;
+      const judged = await readLock({ release, number, uid }, signal);
+      if (judged === undefined || (await isOurs(client, signal))) return ALLOWED;
 
       const fields = { ...describeDeletion(deletion), ...describeLock(judged.lock) };
-      if (judged.judgement.verdict !== 'live') {
-        log.info(
-          { ...fields, because: judged.judgement.reason },
-          'the record of a stale lock may be deleted',
-        );
+      if (passageOfDeletion(deletion, judged) === 'allow') {
+        const because = judged.judgement.reason;
+        const whose = isStale(judged.judgement)
+          ? 'the record of a stale lock'
+          : 'the record of the client’s own lock';
+        log.info({ ...fields, because }, `${whose} may be deleted`);
         return ALLOWED;
       }
       const message = guarded(judged, date());
       log.info({ ...fields, code: 409, reason: message }, 'a deletion was refused');
-      if (!review.dryRun) onStory(refusedToEnd(judged.lock, deletion.client, 'delete its record'));
+      if (!review.dryRun) onStory(refusedToEnd(judged.lock, client, 'delete its record'));
       return { allowed: false, denial: { code: 409, message } };
     },
   };
+}
+
+function passageOfDeletion({ client, marked }: Deletion, { lock, judgement }: JudgedLock): Passage {
+  return passageOf({
+    operation: 'DELETE',
+    before: lock.revision.status,
+    after: '',
+    isVisible: false,
+    payloadStatus: undefined,
+    relation: relationOf(client, lock.holder),
+    verdict: judgement.verdict,
+    isMarked: marked,
+  });
 }
 
 /** What ends a lock in this way leaves no other trace. */

@@ -6,15 +6,23 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import { type Driver, neighboursOf, type Release, type Revision, releaseKey } from '../helm/release.ts';
+import {
+  type Driver,
+  isPending,
+  neighboursOf,
+  type Release,
+  type Revision,
+  releaseKey,
+} from '../helm/release.ts';
 import type { Denial, Review, Verdict } from './admission-review.ts';
 import { createClearTheWay } from './clear-the-way.ts';
 import type { Clearer } from './clearing.ts';
 import { type ClusterFacts, type Decision, type Deploy, decide, type Policy, screen } from './decision.ts';
-import type { Judgement, Lock } from './lock.ts';
+import type { Lock } from './lock.ts';
 import { describe, describeLock } from './log-fields.ts';
 import { type ClientKey, createPatience, keyOfClient } from './patience.ts';
 import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
+import type { RestoreHandler } from './restore-handler.ts';
 import { createSleepers } from './sleepers.ts';
 import { admittedAfter, type Chapter, heldBy, refusedAfter, refusedForRival } from './story.ts';
 import { judge } from './verdict.ts';
@@ -63,6 +71,8 @@ export interface GateOptions {
   readonly watched: Watched;
   readonly holders: KnownHolders;
   readonly clearer: Clearer;
+  /** Answers for records that no deploy creates. */
+  readonly restores: RestoreHandler;
   readonly limits: Limits;
   readonly policy: Policy;
   readonly clock: Clock;
@@ -104,8 +114,21 @@ const ARRIVAL_MS = 1_000;
 const LATE_MS = 60_000;
 
 export function createGate(options: GateOptions): Gate {
-  const { drivers, reader, watched, holders, clearer, limits, policy, clock, date, log, onLeave, onStory } =
-    options;
+  const {
+    drivers,
+    reader,
+    watched,
+    holders,
+    clearer,
+    restores,
+    limits,
+    policy,
+    clock,
+    date,
+    log,
+    onLeave,
+    onStory,
+  } = options;
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
   const sleepers = createSleepers(clock);
@@ -191,14 +214,15 @@ export function createGate(options: GateOptions): Gate {
         if (sight.lock.revision.uid !== visit.keep) return clear(visit, sight, change.happened);
         return hold(visit, sight, change.happened, Number.POSITIVE_INFINITY);
       case 'hold':
-        return hold(visit, sight, change.happened, staleAt(sight.judgement));
+        return hold(visit, sight, change.happened, lookAgainAt(sight));
       case 'blind':
         return hold(visit, sight.judged, change.happened, clock.now() + LOOK_AGAIN_MS);
     }
   }
 
-  /** Nobody writes when a lock expires: whoever may then pass has to look for themselves. */
-  function staleAt({ staleInSeconds }: Judgement): number {
+  /** No write tells that a lock expires; and the watch is of pending revisions, so the end of an uninstall is not seen. */
+  function lookAgainAt({ lock, judgement: { staleInSeconds } }: JudgedLock): number {
+    if (!isPending(lock.revision.status)) return clock.now() + LOOK_AGAIN_MS;
     return staleInSeconds === 0 ? Number.POSITIVE_INFINITY : clock.now() + staleInSeconds * 1000;
   }
 
@@ -351,6 +375,8 @@ export function createGate(options: GateOptions): Gate {
         case 'deny':
           log.info({ record: review.name, namespace: review.namespace, ...screening.denial }, 'refused');
           return { allowed: false, denial: screening.denial };
+        case 'restore':
+          return restores.review(screening.restore, call);
         case 'deploy':
           return admit(screening.deploy, call);
       }

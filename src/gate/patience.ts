@@ -48,7 +48,12 @@ export function createPatience(idleMs: number, now: () => number): Patience {
  * Helm sends the same record again after each 429, under a new uid; only the payload, which carries nanosecond timestamps,
  * tells that it is the same client. The payload is looked at once, and may be gone when the key is asked for again.
  */
-export function keyOfClient({ release, revision, client, payload }: Deploy): ClientKey {
+export function keyOfClient({
+  release,
+  revision,
+  client,
+  payload,
+}: Pick<Deploy, 'release' | 'revision' | 'client' | 'payload'>): ClientKey {
   let key: string | undefined;
   return () => {
     if (key !== undefined) return key;

@@ -1,7 +1,7 @@
 /** What the gate needs of the rest, and is given as arguments. */
 import type { Neighbours, Release, Revision } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
-import type { Lock } from './lock.ts';
+import type { Holder, Lock } from './lock.ts';
 
 /** Live reads of the cluster. They reject when it cannot be read. */
 export interface Reader {
@@ -35,9 +35,14 @@ export interface Change {
   cancel(): void;
 }
 
+/** One revision of one release, as one stored object. A claim or a record about any other says nothing of this one. */
+export type RecordIdentity = Pick<Revision, 'release' | 'number' | 'uid'>;
+
 export interface KnownHolders {
   /** A record was allowed to be created; it may or may not appear. */
-  admitted(deploy: Pick<Deploy, 'release' | 'uid' | 'client'>): void;
+  admitted(deploy: Pick<Deploy, 'release' | 'revision' | 'uid' | 'client'>): void;
+  /** The client that created this record; undefined if it is unknown, or what is known of it disagrees. */
+  holderOf(record: RecordIdentity): Holder | undefined;
   /** A pending revision as the lock that it is: with its holder, and whether that is dead, as far as it is known. */
   lockOf(revision: Revision): Lock;
   /**

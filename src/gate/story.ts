@@ -6,7 +6,7 @@ import { duration, who } from './words.ts';
 
 export interface Chapter {
   /** One word, in CamelCase, as machines filter by it. */
-  readonly reason: 'Held' | 'Admitted' | 'Refused' | 'Fenced';
+  readonly reason: 'Held' | 'Admitted' | 'Refused' | 'Fenced' | 'Ended';
   /** The record that it is told of. */
   readonly record: {
     readonly driver: Driver;
@@ -48,6 +48,15 @@ export function refusedToEnd(lock: Lock, client: Client, what: string): Chapter 
   const { number, status, release } = lock.revision;
   const message = `${who(client)} was refused to ${what}: revision ${number} (${status}) of release ${release.name} is live`;
   return { reason: 'Refused', record: recordOf(lock), message };
+}
+
+/** A write ended a lock, and nobody is certain that its holder asked for it. @param becomes the status, as it was written */
+export function endedBy(lock: Lock, client: Client, becomes: string): Chapter {
+  const { number, status, release } = lock.revision;
+  const end = becomes === '' ? 'it has no status now' : `it is ${becomes} now`;
+  const holder = lock.holder === undefined ? 'its holder is unknown' : `its holder is ${who(lock.holder)}`;
+  const message = `revision ${number} (${status}) of release ${release.name} was ended by ${who(client)}: ${end}; ${holder}`;
+  return { reason: 'Ended', record: recordOf(lock), message };
 }
 
 /** The fence keeps whoever lost its lock from writing its record. */

@@ -102,7 +102,7 @@ export function recordOf({ revision: { release, number } }: Lock): string {
   return `${kind} ${recordName(release.name, number)} -n ${release.namespace}`;
 }
 
-function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
+export function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
   const { see, mark, end } = commandsFor(lock);
   if (verdict !== 'live') return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
   return [
@@ -136,11 +136,11 @@ function historyCommand({ revision: { release } }: Lock): string {
   return helmCommand(release, `history ${release.name}`);
 }
 
-function named({ revision: { release } }: Lock): string {
+export function named({ revision: { release } }: Lock): string {
   return `${release.namespace}/${release.name}`;
 }
 
-function described({ revision, holder }: Lock, now: number): string {
+export function described({ revision, holder }: Lock, now: number): string {
   const age = duration((now - revision.createdAt) / 1000);
   return `${revision.number} (${revision.status}, ${age}, ${who(holder)})`;
 }

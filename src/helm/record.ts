@@ -31,15 +31,32 @@ const OTHER_STATUSES = ['unknown', 'deployed', 'uninstalled', 'superseded', 'fai
 export async function markFailed(driver: Driver, payload: string, description: string): Promise<Edit> {
   try {
     const packed = decode(driver, payload);
-    const zipped = isGzip(packed);
-    // One character for each byte and back: no text is decoded, so none is encoded in another way.
-    const json = (zipped ? await unzip(packed) : packed).toString('latin1');
+    const json = await unpack(packed);
     const edited = Buffer.from(await editRelease(json, description), 'latin1');
-    return { kind: 'edited', payload: encode(driver, zipped ? await zip(edited) : edited) };
+    return { kind: 'edited', payload: encode(driver, isGzip(packed) ? await zip(edited) : edited) };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const { message: reason, status } = error;
     return { kind: 'refused', reason, ...(status !== undefined && { status }) };
+  }
+}
+
+/**
+ * The status that Helm itself reads in the text of `data.release`, whatever the label says. Undefined if the payload cannot be
+ * read for certain.
+ */
+export async function readStatus(driver: Driver, payload: string): Promise<string | undefined> {
+  try {
+    const json = await unpack(decode(driver, payload));
+    const start = json.search(/\S/);
+    const info = json[start] === '{' ? findMember('info', await membersOf(json, start)) : undefined;
+    if (info === undefined || json[info.start] !== '{' || !isJson(json)) return undefined;
+    const status = findMember('status', await membersOf(json, info.start));
+    const text: unknown = status && JSON.parse(json.slice(status.start, status.end));
+    return typeof text === 'string' ? text : undefined;
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
   }
 }
 
@@ -64,6 +81,11 @@ function fromBase64(text: string): Buffer {
 /** Helm's own test: it reads what is not gzip as plain JSON. */
 function isGzip(bytes: Buffer): boolean {
   return bytes.length > 3 && bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 0x08;
+}
+
+/** The JSON, one character for each byte: no text is decoded, so none is encoded in another way. */
+async function unpack(packed: Buffer): Promise<string> {
+  return (isGzip(packed) ? await unzip(packed) : packed).toString('latin1');
 }
 
 /** Works in the thread pool, and stops at MAX_JSON_BYTES. */

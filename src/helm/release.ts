@@ -42,6 +42,8 @@ export interface Revision {
   readonly createdAt: number;
   /** When its payload was last written, by the same clock; at the earliest when it was stored. */
   readonly lastWriteAt: number;
+  /** Left out when there are none, as on every record that Helm alone has written. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The part of Kubernetes' ObjectMeta that a revision is read from. */
@@ -129,6 +131,7 @@ export function readRevision(driver: Driver, metadata: RecordMetadata): Revision
     resourceVersion: metadata.resourceVersion ?? '',
     createdAt: timeOf(metadata.creationTimestamp),
     lastWriteAt: Math.max(timeOf(metadata.creationTimestamp), ...payloadWrites(metadata)),
+    ...(metadata.annotations && { annotations: metadata.annotations }),
   };
 }
 

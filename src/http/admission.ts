@@ -1,15 +1,7 @@
-/** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate, and by the guards. */
+/** `POST /admission`: HTTP in, HTTP out. The handlers of src/gate decide. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import {
-  parseAdmissionReview,
-  type Review,
-  toAdmissionReview,
-  type Verdict,
-} from '../gate/admission-review.ts';
-import type { FenceObserver } from '../gate/fence-observer.ts';
-import type { Guard } from '../gate/guard.ts';
-import type { Gate } from '../gate/hold.ts';
-import type { ReleaseLockGuard } from '../gate/release-lock-guard.ts';
+import type { AdmissionHandler } from '../gate/admission-handler.ts';
+import { parseAdmissionReview, toAdmissionReview, type Verdict } from '../gate/admission-review.ts';
 import { letGoOfBody } from './bodies.ts';
 import { hangUpSignal } from './hang-up.ts';
 import type { Decision, Metrics } from './metrics.ts';
@@ -22,21 +14,12 @@ import { sendProblem } from './problem.ts';
 export const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
 
 export interface AdmissionOptions {
-  readonly gate: Pick<Gate, 'review'>;
-  readonly guard: Guard;
-  readonly releaseLockGuard: ReleaseLockGuard;
-  readonly fenceObserver: FenceObserver;
+  readonly admission: AdmissionHandler;
   readonly metrics: Pick<Metrics, 'admission'>;
 }
 
 export function useAdmission(app: FastifyInstance, options: AdmissionOptions): void {
-  const { gate, guard, releaseLockGuard, fenceObserver, metrics } = options;
-
-  function judgeOf({ releaseLock, operation }: Review): Pick<Gate, 'review'> {
-    if (releaseLock !== undefined) return releaseLockGuard;
-    if (operation === 'UPDATE') return fenceObserver;
-    return operation === 'DELETE' ? guard : gate;
-  }
+  const { admission, metrics } = options;
 
   app.post<{ Querystring: { timeout?: unknown } }>(
     '/admission',
@@ -58,7 +41,7 @@ export function useAdmission(app: FastifyInstance, options: AdmissionOptions): v
           body.review.forgetPayload();
           letGoOfBody(request);
         };
-        const verdict = await judgeOf(body.review).review(body.review, { signal, timeoutMs, onHeld });
+        const verdict = await admission.review(body.review, { signal, timeoutMs, onHeld });
         count(decisionOf(verdict));
         return toAdmissionReview(body.uid, verdict);
       } catch (error) {

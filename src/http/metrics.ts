@@ -11,6 +11,8 @@ export interface Metrics {
   held(seconds: number): void;
   /** A lock was cleared. */
   cleared(how: { readonly strategy: string; readonly trigger: string }): void;
+  /** A write of a record ended a lock. `relation` is that of the writer to the holder, `status` the record's own now. */
+  ended(how: { readonly relation: string; readonly status: string }): void;
   /** All of it, as text for Prometheus. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -40,6 +42,9 @@ const HOLD_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 20, 30];
 
 /** A review is not to be trusted: whatever else it calls its operation makes no new time series. */
 const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];
+
+/** The statuses with which Helm ends a pending revision; anybody may write others. */
+const END_STATUSES = ['deployed', 'failed', 'superseded', 'uninstalling', 'uninstalled', 'unknown'];
 
 export function createMetrics(sources: MetricsSources): Metrics {
   const { isReady, heldNow, verdicts, lastEvents, certificates } = sources;
@@ -87,6 +92,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['strategy', 'trigger'],
     registers,
   });
+  const ended = new Counter({
+    name: 'lockkeeper_locks_ended_total',
+    help: 'Locks that a write of their record ended, by the relation of the writer to the holder and by the new status.',
+    labelNames: ['relation', 'status'],
+    registers,
+  });
   new Gauge({
     name: 'lockkeeper_locks',
     help: 'Releases that are locked now, by the verdict on their locks. Left out when the cluster cannot be read.',
@@ -127,6 +138,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
     held: (seconds) => holds.observe(seconds),
     cleared: ({ strategy, trigger }) => cleared.inc({ strategy, trigger }),
+    ended: ({ relation, status }) =>
+      ended.inc({ relation, status: END_STATUSES.includes(status) ? status : 'other' }),
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };

@@ -14,7 +14,7 @@ export type WebhookConfigurations = 'validatingwebhookconfigurations' | 'mutatin
 export interface KubernetesClient extends Lister<Collection, RecordMetadata> {
   /** The metadata of one object, or undefined if there is none. */
   get(
-    resource: Driver,
+    resource: Driver | 'pods',
     namespace: string,
     name: string,
     signal: AbortSignal,

@@ -15,6 +15,9 @@ export interface ReleaseLockSpec {
   readonly since: string;
   readonly holder?: {
     readonly user: string;
+    readonly canonicalArn?: string;
+    readonly podKind?: 'job' | 'gateway';
+    readonly neverAutoClear?: boolean;
     readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string };
   };
 }

@@ -1,5 +1,5 @@
 /** What a ReleaseLock should say of a lock, and what is to be done so that it does. */
-import type { Client, Judgement, Lock } from '../gate/lock.ts';
+import type { Holder, Judgement, Lock } from '../gate/lock.ts';
 import { duration } from '../gate/words.ts';
 import { DRIVERS, recordName } from '../helm/release.ts';
 import type {
@@ -16,7 +16,9 @@ export interface LockFacts {
   readonly lock: Lock;
   readonly judgement: Judgement;
   /** Whose review named its record, if that was at this replica. */
-  readonly claim: Client | undefined;
+  readonly claim: Holder | undefined;
+  /** Whether that client's pod is still being looked at: its entry is written once, and whole. */
+  readonly isClaimRead: boolean;
   /** How many wait for it at this replica. */
   readonly waiting: number;
 }
@@ -41,7 +43,7 @@ export function taskFor(
   entry: ReleaseLock | undefined,
   writer: Writer,
 ): Task | undefined {
-  if (entry === undefined) return facts && { kind: 'create', entry: newEntry(facts) };
+  if (entry === undefined) return facts?.isClaimRead ? { kind: 'create', entry: newEntry(facts) } : undefined;
   if (entry.metadata.deletionTimestamp !== undefined) return undefined;
   const { spec } = entry;
   if (facts === undefined || spec === undefined || !tellsOf(spec, facts.lock))
@@ -103,10 +105,16 @@ function specOf({ release, number, status, uid, createdAt }: Lock['revision']): 
 const MAX_USER_LENGTH = 1_024;
 
 /** Undefined, too, if it cannot be written as it is. */
-function holderOf(claim: Client | undefined): ReleaseLockSpec['holder'] {
+function holderOf(claim: Holder | undefined): ReleaseLockSpec['holder'] {
   if (!claim?.user || claim.user.length > MAX_USER_LENGTH) return undefined;
-  const { user, pod } = claim;
-  return { user, ...(pod && { pod }) };
+  const { user, canonicalArn, pod, podKind, neverAutoClear } = claim;
+  return {
+    user,
+    ...(canonicalArn !== undefined && { canonicalArn }),
+    ...(pod && { pod }),
+    ...(podKind !== undefined && { podKind }),
+    ...(neverAutoClear === true && { neverAutoClear }),
+  };
 }
 
 /** Who counted is forgotten after a while: a replica that is gone takes nothing back. */

@@ -1,67 +1,111 @@
 /**
- * Who holds a lock: the client whose review named the uid that the pending record then really has.
+ * Who holds a lock: the client whose review named the record that was then stored.
  *
- * A review can be forged, but the uid of a record that is yet to be stored cannot be guessed: so a claim counts
- * only if it was made before a record with that uid was seen, and by whoever would have seen it; and the first claim
- * stays. Who was not here then, or was at another replica, reads it from the ReleaseLock.
+ * A review can be forged, but the uid of a record that is yet to be stored cannot be guessed. So the gate reads the cluster
+ * before it admits, and a claim counts for one record of one release alone: a review about any other release, or with the uid
+ * of a record that is stored already, names nobody. A replica that did not see the review reads the holder from the
+ * ReleaseLock.
  */
 import { LRUCache } from 'lru-cache';
-import type { Client, Death, Lock, Pod } from '../gate/lock.ts';
-import type { KnownHolders } from '../gate/ports.ts';
+import type { Client, Death, Holder, Lock, Pod } from '../gate/lock.ts';
+import type { KnownHolders, RecordIdentity } from '../gate/ports.ts';
 import { type Revision, releaseKey } from '../helm/release.ts';
 
 export interface Holders extends KnownHolders {
-  /** A record with this uid is stored. */
-  appeared(uid: string): void;
-  /** Whose review named this record, at this replica. */
-  claimOf(uid: string): Client | undefined;
+  /** This record is stored. */
+  appeared(record: RecordIdentity): void;
+  /** The client whose review named this record, at this replica; undefined until its pod was looked at. */
+  claimOf(record: RecordIdentity): Holder | undefined;
+  /** Whether a client has claimed this record here, and its pod is still being looked at. */
+  isBeingRead(record: RecordIdentity): boolean;
 }
 
-/** So many names are remembered; a forged flood pushes out names, which only costs words. */
+/** So many holders are remembered. A flood of forged reviews pushes some out: their locks then have an unknown holder. */
 const MAX_HOLDERS = 10_000;
 
 /** How long an admitted record has to be stored and seen; both together take some milliseconds. */
 const ON_THE_WAY_MS = 1_000;
 
+/** What the metadata of a pod say of the holder in it. */
+export type PodFacts = Pick<Holder, 'podKind' | 'neverAutoClear'>;
+
 export interface HoldersOptions {
-  /** Whether the record with this uid was seen. */
-  readonly isStored: (uid: string) => boolean;
-  /** Whether all that are stored were seen at all. */
-  readonly isComplete: () => boolean;
-  /** What the ReleaseLock of this revision says, if there is one. */
-  readonly recordOf: (revision: Revision) => Pick<Lock, 'holder'> | undefined;
+  /** What the ReleaseLock of this record says, if there is one. */
+  readonly recordOf: (record: RecordIdentity) => Pick<Lock, 'holder'> | undefined;
+  /** Reads what kind of pod this is. A pod that cannot be read counts as a gateway pod. */
+  readonly describePod: (pod: Pod) => Promise<PodFacts>;
+  /** More is known of a holder. */
+  readonly onDescribed: () => void;
   /** The proof that a pod has ended, if there is one. */
   readonly deathOf: (pod: Pod) => Death | undefined;
   /** Milliseconds, never going back. */
   readonly now: () => number;
 }
 
+interface Claim {
+  holder: Holder;
+  isBeingRead: boolean;
+}
+
 export function createHolders(options: HoldersOptions): Holders {
-  const { isStored, isComplete, recordOf, deathOf, now } = options;
-  const admissions = new LRUCache<string, { client: Client | undefined; key: string }>({ max: MAX_HOLDERS });
+  const { recordOf, describePod, onDescribed, deathOf, now } = options;
+  const claims = new LRUCache<string, Claim>({ max: MAX_HOLDERS });
   const onTheWay = new LRUCache<string, { uid: string; until: number }>({ max: MAX_HOLDERS });
 
+  /** No answer waits for this. */
+  async function describe(claim: Claim, pod: Pod): Promise<void> {
+    try {
+      claim.holder = { ...claim.holder, ...(await describePod(pod)) };
+    } catch {
+      // Without its metadata it counts as a gateway pod: nothing is concluded from its end.
+    }
+    claim.isBeingRead = false;
+    onDescribed();
+  }
+
+  function holderOf(record: RecordIdentity): Holder | undefined {
+    const claimed = claims.get(keyOf(record))?.holder;
+    const recorded = recordOf(record)?.holder;
+    if (claimed === undefined || recorded === undefined) return recorded ?? claimed;
+    return isSameClaim(claimed, recorded) ? recorded : undefined;
+  }
+
   return {
-    admitted({ release, uid, client }) {
-      if (isStored(uid) || admissions.has(uid)) return;
+    admitted({ release, revision: number, uid, client }) {
+      const key = keyOf({ release, number, uid });
+      if (claims.has(key)) return;
+      const claim: Claim = { holder: client, isBeingRead: client.pod !== undefined };
+      claims.set(key, claim);
+      onTheWay.set(releaseKey(release), { uid, until: now() + ON_THE_WAY_MS });
+      if (client.pod !== undefined) void describe(claim, client.pod);
+    },
+    appeared({ release, uid }) {
       const key = releaseKey(release);
-      admissions.set(uid, { client: isComplete() ? client : undefined, key });
-      onTheWay.set(key, { uid, until: now() + ON_THE_WAY_MS });
+      if (onTheWay.get(key)?.uid === uid) onTheWay.delete(key);
     },
-    appeared(uid) {
-      const key = admissions.get(uid)?.key;
-      if (key !== undefined && onTheWay.get(key)?.uid === uid) onTheWay.delete(key);
-    },
-    lockOf(revision) {
-      const recorded = recordOf(revision);
-      const holder = admissions.get(revision.uid)?.client ?? recorded?.holder;
+    holderOf,
+    lockOf(revision: Revision) {
+      const holder = holderOf(revision);
       const death = holder?.pod && deathOf(holder.pod);
-      return { revision, holder, ...(death && { death }), ...(recorded && { isListed: true }) };
+      const isListed = recordOf(revision) !== undefined;
+      return { revision, holder, ...(death && { death }), ...(isListed && { isListed: true }) };
     },
-    claimOf: (uid) => admissions.get(uid)?.client,
+    claimOf(record) {
+      const claim = claims.get(keyOf(record));
+      return claim?.isBeingRead === false ? claim.holder : undefined;
+    },
+    isBeingRead: (record) => claims.get(keyOf(record))?.isBeingRead ?? false,
     onTheWayUntil(release) {
       const arrival = onTheWay.get(releaseKey(release));
       return arrival !== undefined && now() < arrival.until ? arrival.until : undefined;
     },
   };
+}
+
+function keyOf({ release, number, uid }: RecordIdentity): string {
+  return `${releaseKey(release)}/${number} ${uid}`;
+}
+
+function isSameClaim(one: Client, other: Client): boolean {
+  return one.user === other.user && one.pod?.uid === other.pod?.uid;
 }

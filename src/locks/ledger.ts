@@ -7,6 +7,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
+import type { RecordIdentity } from '../gate/ports.ts';
 import { DRIVERS, isPending, type Release, type Revision } from '../helm/release.ts';
 import type { ReleaseLock, ReleaseLockStore } from '../kubernetes/release-locks.ts';
 import { startReconciler } from '../reconciler.ts';
@@ -27,7 +28,7 @@ export interface LedgerOptions {
   readonly current: Pick<CurrentLocks, 'locks' | 'isComplete'>;
   readonly recorded: Pick<RecordedLocks, 'entries' | 'isComplete'>;
   readonly store: Omit<ReleaseLockStore, 'list' | 'watch'>;
-  readonly holders: Pick<Holders, 'claimOf'>;
+  readonly holders: Pick<Holders, 'claimOf' | 'isBeingRead'>;
   /** The newest revision of each of these releases, read live. */
   readonly readNewest: (releases: readonly Release[], signal: AbortSignal) => Promise<readonly Revision[]>;
   readonly judge: (lock: Lock) => Judgement;
@@ -155,7 +156,13 @@ export function keepLedger(options: LedgerOptions): Ledger {
       const { release, uid } = lock.revision;
       const key = entryKey(release);
       if (facts.has(key)) continue;
-      facts.set(key, { lock, judgement: judge(lock), claim: holders.claimOf(uid), waiting: waiting(lock) });
+      facts.set(key, {
+        lock,
+        judgement: judge(lock),
+        claim: holders.claimOf(lock.revision),
+        isClaimRead: !holders.isBeingRead(lock.revision),
+        waiting: waiting(lock),
+      });
       const { spec } = recorded.entries.get(key) ?? {};
       if (entered.has(uid) || (spec && tellsOf(spec, lock))) seen.add(uid);
     }
@@ -164,9 +171,9 @@ export function keepLedger(options: LedgerOptions): Ledger {
   }
 
   function isOwn({ kind, entry }: Task): boolean {
-    const uid = entry.spec?.recordUID;
-    if (uid === undefined || holders.claimOf(uid) === undefined) return false;
-    return kind !== 'create' || !entered.has(uid);
+    const record = recordIn(entry);
+    if (record === undefined || holders.claimOf(record) === undefined) return false;
+    return kind !== 'create' || !entered.has(record.uid);
   }
 
   /** Does all, whatever fails. @throws the first error */
@@ -214,12 +221,10 @@ export function keepLedger(options: LedgerOptions): Ledger {
   }
 
   /** Whether it tells of a lock that the watch of this replica has not told of yet. */
-  async function isLock({ metadata, spec }: ReleaseLock, signal: AbortSignal): Promise<boolean> {
-    const driver = DRIVERS.find((known) => known === spec?.driver);
-    if (driver === undefined) return false;
-    const { namespace, name } = metadata;
-    const [newest] = await readNewest([{ driver, namespace, name }], signal);
-    return newest !== undefined && newest.uid === spec?.recordUID && isPending(newest.status);
+  async function isLock(entry: ReleaseLock, signal: AbortSignal): Promise<boolean> {
+    const record = recordIn(entry);
+    const [newest] = record === undefined ? [] : await readNewest([record.release], signal);
+    return newest !== undefined && newest.uid === record?.uid && isPending(newest.status);
   }
 
   const reconciler = startReconciler({
@@ -241,6 +246,14 @@ export function keepLedger(options: LedgerOptions): Ledger {
     },
     stop: reconciler.stop,
   };
+}
+
+/** The record that an entry tells of; undefined if it names none. */
+function recordIn({ metadata, spec }: Task['entry']): RecordIdentity | undefined {
+  const driver = DRIVERS.find((known) => known === spec?.driver);
+  if (driver === undefined || spec === undefined) return undefined;
+  const { namespace, name } = metadata;
+  return { release: { driver, namespace, name }, number: spec.revision, uid: spec.recordUID };
 }
 
 /** Drops what was before a time. */

@@ -1,14 +1,14 @@
 /** The ReleaseLocks of the cluster, as the watch tells them. */
-import type { Lock } from '../gate/lock.ts';
-import type { Revision } from '../helm/release.ts';
-import { RELEASE_LOCKS, type ReleaseLock } from '../kubernetes/release-locks.ts';
+import type { Holder, Lock } from '../gate/lock.ts';
+import type { RecordIdentity } from '../gate/ports.ts';
+import { RELEASE_LOCKS, type ReleaseLock, type ReleaseLockSpec } from '../kubernetes/release-locks.ts';
 import type { ListWatchOptions } from '../kubernetes/watch.ts';
 
 export interface RecordedLocks {
   /** By namespace and name. */
   readonly entries: ReadonlyMap<string, ReleaseLock>;
-  /** What is recorded of this very revision. */
-  recordOf(revision: Revision): Pick<Lock, 'holder'> | undefined;
+  /** What is recorded of this very record. */
+  recordOf(record: RecordIdentity): Pick<Lock, 'holder'> | undefined;
   /** Whether all that are stored are known. */
   isComplete(): boolean;
   /** What keeps them current. */
@@ -24,11 +24,10 @@ export function createRecordedLocks(onChange: (key?: string) => void): RecordedL
   let isComplete = false;
   return {
     entries,
-    recordOf({ release, uid }) {
+    recordOf({ release, number, uid }) {
       const { spec } = entries.get(entryKey(release)) ?? {};
-      if (spec?.recordUID !== uid) return undefined;
-      const { holder } = spec;
-      return { holder: holder && { user: holder.user, pod: holder.pod } };
+      const isAboutIt = spec?.recordUID === uid && spec.revision === number && spec.driver === release.driver;
+      return isAboutIt ? { holder: spec.holder && holderIn(spec.holder) } : undefined;
     },
     isComplete: () => isComplete,
     follow: {
@@ -52,6 +51,19 @@ export function createRecordedLocks(onChange: (key?: string) => void): RecordedL
     },
   };
 }
+
+/** A ReleaseLock of an older Lockkeeper does not tell the kind of the pod. */
+function holderIn({ user, canonicalArn, pod, podKind, neverAutoClear }: RecordedHolder): Holder {
+  return {
+    user,
+    ...(canonicalArn !== undefined && { canonicalArn }),
+    pod,
+    ...(podKind !== undefined && { podKind }),
+    ...(neverAutoClear === true && { neverAutoClear }),
+  };
+}
+
+type RecordedHolder = NonNullable<ReleaseLockSpec['holder']>;
 
 export function entryKey({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
   return `${namespace}/${name}`;

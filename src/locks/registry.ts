@@ -15,8 +15,6 @@ export interface Registry extends Watched {
   put(revision: Revision): void;
   /** A revision is pending no more, or gone; waiters are woken. */
   remove(revision: Revision): void;
-  /** Whether the record with this uid was last seen pending. */
-  hasRecord(uid: string): boolean;
   /** The releases that have a pending revision, which may be shadowed: each once. */
   suspects(): readonly Release[];
   /** The newest pending revision of each release. */
@@ -43,8 +41,8 @@ export interface Candidate {
 const MAX_REMEMBERED = 10_000;
 
 export interface RegistryListeners {
-  /** Told of the uid of each pending record when it is first seen. */
-  readonly onAppeared: (uid: string) => void;
+  /** Told of each pending record, also of those that were seen before. */
+  readonly onAppeared: (revision: Revision) => void;
   /** Something has changed. */
   readonly onChange: () => void;
 }
@@ -66,7 +64,7 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
     pending.set(revision.uid, revision);
     const isAbove = revision.number > (newest.get(key)?.revision.number ?? 0);
     if (seenCreated || isAbove) newest.set(key, { revision, seenCreated, uncovered });
-    onAppeared(revision.uid);
+    onAppeared(revision);
   }
 
   function drop({ uid, release }: Revision): void {
@@ -121,7 +119,6 @@ export function createRegistry({ onAppeared, onChange }: RegistryListeners): Reg
       wake(isSame(revision.release));
       onChange();
     },
-    hasRecord: (uid) => pending.has(uid),
     mayExist: (release, revision) => revision <= (newestSeen.get(releaseKey(release)) ?? 0),
     nextChange(release) {
       const { promise, resolve } = Promise.withResolvers<void>();

@@ -20,6 +20,8 @@ const SAME_MS = 10_000;
 
 const MAX_TOLD = 1_000;
 
+const WARNINGS: readonly Chapter['reason'][] = ['Refused', 'Fenced', 'Ended'];
+
 export function createStoryteller(events: EventRecorder, log: Logger): Storyteller {
   const untold: Chapter[] = [];
   const told = new LRUCache<string, true>({ max: MAX_TOLD, ttl: SAME_MS });
@@ -36,7 +38,7 @@ export function createStoryteller(events: EventRecorder, log: Logger): Storytell
   async function write({ record, reason, message }: Chapter): Promise<void> {
     const { driver, ...object } = record;
     const kind = driver === 'secrets' ? 'Secret' : 'ConfigMap';
-    const type = reason === 'Refused' || reason === 'Fenced' ? 'Warning' : 'Normal';
+    const type = WARNINGS.includes(reason) ? 'Warning' : 'Normal';
     const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(EVENT_MS)]);
     try {
       await events.record({ kind, ...object }, { type, reason, message }, signal);

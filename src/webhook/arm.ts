@@ -23,6 +23,7 @@ export interface ArmOptions {
 export const RULES = {
   'gate.lockkeeper.dev': rulesFor('', 'v1', ['CREATE'], ['secrets', 'configmaps']),
   'guard.lockkeeper.dev': rulesFor('', 'v1', ['DELETE'], ['secrets', 'configmaps']),
+  'updates.lockkeeper.dev': rulesFor('', 'v1', ['UPDATE'], ['secrets', 'configmaps']),
   'releaselocks.lockkeeper.dev': rulesFor(
     'lockkeeper.dev',
     'v1alpha1',

@@ -21,7 +21,7 @@ t.test('given whatever is sent, nothing breaks, hangs, or is allowed that no rul
 
 t.test('given a gate that allows everything, then it is found, and found again', async (t) => {
   const allow = { review: async () => ({ allowed: true, warnings: [] }) as const };
-  const { app } = await restApp(t, { tls: serving.pair, guard: allow, releaseLockGuard: allow });
+  const { app } = await restApp(t, { tls: serving.pair, admission: allow });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   const world = await fuzzedWorld(t, { hangMs: HANG_MS, port });

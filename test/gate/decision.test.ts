@@ -9,7 +9,7 @@ import {
   type Policy,
   screen,
 } from '../../src/gate/decision.ts';
-import type { Client, Lock } from '../../src/gate/lock.ts';
+import type { Client, Holder, Lock } from '../../src/gate/lock.ts';
 import { DRIVERS, PENDING_STATUSES } from '../../src/helm/release.ts';
 import { deployReview, fixture, fixtureNames, type WireReview } from '../fixtures/reviews.ts';
 import { revision } from '../support/revisions.ts';
@@ -90,9 +90,6 @@ t.test('rule 1: not a Helm record, not CREATE, or not pending: allow', async (t)
     ['a Secret of another API group', (r) => Object.assign(r.request.resource, { group: 'example.com' })],
     ['an UPDATE', (r) => Object.assign(r.request, { operation: 'UPDATE' })],
     ['a DELETE', (r) => Object.assign(r.request, { operation: 'DELETE', object: null })],
-    ['a deployed record, as a backup is restored', (r) => setLabel(r, 'status', 'deployed')],
-    ['a record with a status that Helm does not have', (r) => setLabel(r, 'status', 'pending-lunch')],
-    ['a record without a status', (r) => setLabel(r, 'status', undefined)],
     ['a record without labels', (r) => Object.assign(r.request.object?.metadata ?? {}, { labels: null })],
     [
       'a Secret of another type that belongs to nobody',
@@ -111,6 +108,57 @@ t.test('rule 1: not a Helm record, not CREATE, or not pending: allow', async (t)
   ];
   for (const [name, change] of rows) {
     t.same(screen(changed(change), DRIVERS), { kind: 'allow', warnings: [] }, name);
+  }
+});
+
+t.test('a record that begins with any other status is a restore', async (t) => {
+  const rows: [string, (review: WireReview) => void, object][] = [
+    ['a backup', (r) => setLabel(r, 'status', 'deployed'), { status: 'deployed' }],
+    [
+      'a status that Helm does not have',
+      (r) => setLabel(r, 'status', 'pending-lunch'),
+      { status: 'pending-lunch' },
+    ],
+    ['no status', (r) => setLabel(r, 'status', undefined), { status: '' }],
+    [
+      'a label with the name of another release',
+      (r) => {
+        setLabel(r, 'status', 'deployed');
+        setLabel(r, 'name', 'web');
+      },
+      { names: ['api', 'web'] },
+    ],
+    [
+      'a name that is none of a record',
+      (r) => {
+        setLabel(r, 'status', 'deployed');
+        rename(r, 'my-secret');
+      },
+      { names: ['api'], revision: undefined },
+    ],
+  ];
+  for (const [name, change, expected] of rows) {
+    const restore = { driver: 'secrets', namespace: 'prod', names: ['api'], revision: 7, ...expected };
+    t.match(screen(changed(change), DRIVERS), { kind: 'restore', restore }, name);
+    t.same(screen(changed(change), ['configmaps']), { kind: 'allow', warnings: [] }, `${name}, not gated`);
+  }
+  const unseen: [string, (review: WireReview) => void][] = [
+    ['without the owner, Helm does not find it', (r) => setLabel(r, 'owner', undefined)],
+    [
+      'no release can have that name',
+      (r) => {
+        setLabel(r, 'name', 'a-');
+        rename(r, 'my-secret');
+      },
+    ],
+    ['it has no namespace', (r) => Object.assign(r.request, { namespace: '' })],
+  ];
+  for (const [name, change] of unseen) {
+    const review = changed((r) => {
+      setLabel(r, 'status', 'deployed');
+      change(r);
+    });
+    t.same(screen(review, DRIVERS), { kind: 'allow', warnings: [] }, name);
   }
 });
 
@@ -187,8 +235,8 @@ t.test('rules 3, 4 and 7', async (t) => {
     ['rule 4', '6 failed', { ...none, below: lock(6, 'failed') }, 'allow'],
     ['rule 4', '6 is superseded', { ...none, below: lock(6, 'superseded') }, 'allow'],
     ['rule 4', '6 is uninstalled', { ...none, below: lock(6, 'uninstalled') }, 'allow'],
-    ['rule 4', '6 is being uninstalled', { ...none, below: lock(6, 'uninstalling') }, 'allow'],
     ['rule 4', '6 has no status', { ...none, below: lock(6, '') }, 'allow'],
+    ['rule 7', '6 is being uninstalled', { ...none, below: lock(6, 'uninstalling') }, 'hold'],
     ['rule 7', '6 is pending-install', { ...none, below: lock(6, 'pending-install') }, 'hold'],
     ['rule 7', '6 is pending-upgrade', { ...none, below: lock(6, 'pending-upgrade') }, 'hold'],
     ['rule 7', '6 is pending-rollback', { ...none, below: lock(6, 'pending-rollback') }, 'hold'],
@@ -201,6 +249,20 @@ t.test('rules 3, 4 and 7', async (t) => {
   ];
   for (const [rule, given, facts, expected] of rows) {
     t.equal(decide(deploy, facts, POLICY, NOW).kind, expected, `${rule}: ${given}: ${expected}`);
+  }
+});
+
+t.test('an uninstall without a sign of life holds nobody, and is never cleared', async (t) => {
+  const below = lock(6, 'uninstalling');
+  for (const status of PENDING_STATUSES) {
+    const deploy = deployOf(deployReview({ revision: 7, status }));
+    for (const autoClear of AUTO_CLEAR) {
+      const kinds = [43, 42].map(
+        (staleAfterSeconds) =>
+          decide(deploy, { rival: undefined, below }, { autoClear, staleAfterSeconds }, NOW).kind,
+      );
+      t.same(kinds, ['hold', 'allow'], `${status}, ${autoClear}`);
+    }
   }
 });
 
@@ -262,11 +324,15 @@ t.test('rule 5: what is cleared, by what comes to the gate and by LOCKKEEPER_AUT
   }
 });
 
-t.test('rule 6: a pod that left its own revision pending may roll it back, and no other', async (t) => {
-  const rows: [string, Client, Client | undefined, string][] = [
-    ['the same pod', runner('pod-1'), runner('pod-1'), 'allow'],
-    ['another pod of that name', runner('pod-2'), runner('pod-1'), 'hold'],
-    ['a person of that name', { user: runner('').user, pod: undefined }, runner('pod-1'), 'hold'],
+t.test('a job pod that left its own revision pending may roll it back, and no other client', async (t) => {
+  const job = { ...runner('pod-1'), podKind: 'job' } as const;
+  const rows: [string, Client, Holder | undefined, string][] = [
+    ['the same job pod', runner('pod-1'), job, 'allow'],
+    ['the same gateway pod', runner('pod-1'), { ...job, podKind: 'gateway' }, 'hold'],
+    ['the same pod, of which nothing is known', runner('pod-1'), runner('pod-1'), 'hold'],
+    ['another pod of that name', runner('pod-2'), job, 'hold'],
+    ['another user in the same pod', { ...runner('pod-1'), user: 'alice' }, job, 'hold'],
+    ['a person of that name', { user: runner('').user, pod: undefined }, job, 'hold'],
     ['a pod over a person’s', runner('pod-1'), { user: 'alice', pod: undefined }, 'hold'],
     ['a person over their own', { user: 'alice', pod: undefined }, { user: 'alice', pod: undefined }, 'hold'],
     ['a pod over nobody knows whose', runner('pod-1'), undefined, 'hold'],

@@ -2,9 +2,11 @@
 import t, { type Test } from 'tap';
 import { parseAdmissionReview, type Review } from '../../src/gate/admission-review.ts';
 import { createGuard } from '../../src/gate/guard.ts';
+import { createLockReader } from '../../src/gate/live-lock.ts';
 import type { Client } from '../../src/gate/lock.ts';
 import { createIsOurs } from '../../src/gate/ourselves.ts';
 import type { Chapter } from '../../src/gate/story.ts';
+import { judge } from '../../src/gate/verdict.ts';
 import { DRIVERS, type Driver, type Release, type Revision } from '../../src/helm/release.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
 import { testLog } from '../support/log.ts';
@@ -54,19 +56,23 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
   const { read = async () => revisions, list = read, whoAmI = async () => LOCKKEEPER } = world;
   const guard = createGuard({
     drivers,
-    reader: {
-      at: async (release, number, signal) => {
-        asked.push({ ...release, number });
-        return (await read(signal)).find((stored) => stored.number === number);
+    readLock: createLockReader({
+      reader: {
+        at: async (release, number, signal) => {
+          asked.push({ ...release, number });
+          return (await read(signal)).find((stored) => stored.number === number);
+        },
+        all: async (release, signal) => {
+          asked.push(release);
+          return list(signal);
+        },
       },
-      all: async (release, signal) => {
-        asked.push(release);
-        return list(signal);
+      holders: {
+        lockOf: (revision) => ({ revision, holder: revision.uid === 'uid-of-6' ? holder : undefined }),
       },
-    },
-    holders: {
-      lockOf: (revision) => ({ revision, holder: revision.uid === 'uid-of-6' ? holder : undefined }),
-    },
+      judge: (lock) => judge(lock, STALE_AFTER_SECONDS, NOW),
+      log: logs.log,
+    }),
     isOurs: createIsOurs({
       whoAmI: () => {
         asked.push('who am I');
@@ -74,7 +80,6 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
       },
       log: logs.log,
     }),
-    staleAfterSeconds: STALE_AFTER_SECONDS,
     date: () => NOW,
     log: logs.log,
     onStory: (chapter) => story.push(chapter),

@@ -67,7 +67,7 @@ async function serve(
   const logs = testLog();
   const readiness = { reasons: () => reasons, notes: () => notes };
   const metrics = metricsOf(gate);
-  const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log: logs.log, onClose });
+  const app = buildApp({ ...bystanders, tls, admission: gate, readiness, metrics, log: logs.log, onClose });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const dispatcher = new Agent({ connect: { ca: authority.certificate }, allowH2: false });
   t.teardown(() => Promise.all([app.close(), dispatcher.close()]));
@@ -410,7 +410,7 @@ t.test('metrics: every name of the contract, and no name that a forged review co
   const metrics = metricsOf(gate);
   const readiness = { reasons: () => [], notes: () => [] };
   const log = testLog().log;
-  const app = buildApp({ ...bystanders, tls, gate, readiness, metrics, log });
+  const app = buildApp({ ...bystanders, tls, admission: gate, readiness, metrics, log });
   const plain = buildPlainApp({ readiness, metrics, log });
   t.teardown(() => Promise.all([app.close(), plain.close()]));
 

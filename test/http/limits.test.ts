@@ -33,11 +33,21 @@ async function serve(t: Test, limits: Partial<AppLimits>, { warnings = [], maxHe
     admission: () => {},
     held: () => {},
     cleared: () => {},
+    ended: () => {},
     text: async () => '',
     contentType: '',
   };
   const readiness = { reasons: () => [], notes: () => [] };
-  const app = buildApp({ ...bystanders, tls: serving.pair, gate, metrics, readiness, log, limits, maxHeld });
+  const app = buildApp({
+    ...bystanders,
+    tls: serving.pair,
+    admission: gate,
+    metrics,
+    readiness,
+    log,
+    limits,
+    maxHeld,
+  });
   const kept: unknown[] = [];
   app.addHook('onResponse', async ({ body }) => void kept.push(body));
   await app.listen({ host: '127.0.0.1', port: 0 });

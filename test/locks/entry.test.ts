@@ -46,7 +46,7 @@ function facts(changes: Partial<LockFacts> = {}): LockFacts {
     revision: revision(6, 'pending-upgrade', { createdAt: CREATED }),
     holder: undefined,
   };
-  return { lock, judgement: LIVE, claim: undefined, waiting: 0, ...changes };
+  return { lock, judgement: LIVE, claim: undefined, isClaimRead: true, waiting: 0, ...changes };
 }
 
 function entry(changes: Partial<ReleaseLock> = {}): ReleaseLock {

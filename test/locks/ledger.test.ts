@@ -33,6 +33,8 @@ async function start(t: Test) {
   };
   const failure = { error: undefined as Error | undefined };
   let versions = 0;
+  /** Uids of records whose client's pod is still being looked at. */
+  const beingRead = new Set<string>();
 
   async function write(what: string, lock: NewReleaseLock | ReleaseLock): Promise<boolean> {
     written.push(`${what} ${lock.metadata.name}`);
@@ -51,7 +53,7 @@ async function start(t: Test) {
       replaceStatus: (lock) => write('write-status', lock),
       remove: (lock) => write('remove', lock),
     },
-    holders: { claimOf: (uid) => claims.get(uid) },
+    holders: { claimOf: ({ uid }) => claims.get(uid), isBeingRead: ({ uid }) => beingRead.has(uid) },
     readNewest: async () => known.stored,
     judge: () => LIVE,
     waiting: () => known.waiting,
@@ -75,6 +77,7 @@ async function start(t: Test) {
     clock,
     known,
     claims,
+    beingRead,
     logs,
     failure,
     /** What was written since it was last asked. */

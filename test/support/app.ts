@@ -27,11 +27,8 @@ const locks: Locks = {
   waits: () => 0,
 };
 
-/** Everything but the webhook's part: a guard and a cluster that nobody is to ask. */
+/** Everything but the webhook's part: a cluster that nobody is to ask. */
 export const bystanders = {
-  guard: { review: unexpected },
-  releaseLockGuard: { review: unexpected },
-  fenceObserver: { review: unexpected },
   rest: { locks, reviews: { whose: unexpected, may: unexpected }, clock: systemClock },
   onClose: () => {},
   maxHeld: 0,
@@ -86,10 +83,7 @@ export interface RestAppOptions extends Partial<Locks>, Partial<AccessReviews> {
   readonly tls?: AppOptions['tls'];
   readonly onClose?: () => void;
   readonly mostWaitsOfOne?: number;
-  readonly gate?: AppOptions['gate'];
-  readonly guard?: AppOptions['guard'];
-  readonly releaseLockGuard?: AppOptions['releaseLockGuard'];
-  readonly fenceObserver?: AppOptions['fenceObserver'];
+  readonly admission?: AppOptions['admission'];
 }
 
 export interface SendOptions {
@@ -133,10 +127,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
   } satisfies Locks & AccessReviews & RestAppOptions;
   const app = buildApp({
     tls: options.tls ?? NO_TLS,
-    gate: options.gate ?? { review: async () => ({ allowed: true, warnings: [] }) },
-    guard: options.guard ?? bystanders.guard,
-    releaseLockGuard: options.releaseLockGuard ?? bystanders.releaseLockGuard,
-    fenceObserver: options.fenceObserver ?? bystanders.fenceObserver,
+    admission: options.admission ?? { review: async () => ({ allowed: true, warnings: [] }) },
     rest: {
       ...(options.mostWaitsOfOne !== undefined && { mostWaitsOfOne: options.mostWaitsOfOne }),
       clock,

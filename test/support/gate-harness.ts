@@ -4,7 +4,7 @@ import { parseAdmissionReview, type Review, type Verdict } from '../../src/gate/
 import type { ClearOutcome, ClearRequest } from '../../src/gate/clearing.ts';
 import type { Policy } from '../../src/gate/decision.ts';
 import { createGate, type Gate, type Limits } from '../../src/gate/hold.ts';
-import type { Death } from '../../src/gate/lock.ts';
+import type { Death, PodKind } from '../../src/gate/lock.ts';
 import type { Reader } from '../../src/gate/ports.ts';
 import type { Chapter } from '../../src/gate/story.ts';
 import { judge } from '../../src/gate/verdict.ts';
@@ -44,13 +44,18 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
       return { kind: 'cleared', lock, judgement: judge(lock, 900, clock.date()), next: [] };
     },
   };
+  /** Of pods, by uid; any other pod cannot be read. */
+  const podKinds = new Map<string, PodKind>();
   /** Of pods that have ended, by uid. */
   const deaths = new Map<string, Death>();
-  const registry = createRegistry({ onAppeared: (uid) => holders.appeared(uid), onChange: () => {} });
+  const registry = createRegistry({ onAppeared: (record) => holders.appeared(record), onChange: () => {} });
   const holders = createHolders({
-    isStored: (uid) => registry.hasRecord(uid),
-    isComplete: () => true,
     recordOf: () => undefined,
+    describePod: async ({ uid }) => {
+      const podKind = podKinds.get(uid);
+      return podKind === undefined ? {} : { podKind };
+    },
+    onDescribed: () => {},
     deathOf: (pod) => deaths.get(pod.uid),
     now: clock.now,
   });
@@ -87,6 +92,11 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
         return clears.answer(request, signal);
       },
     },
+    restores: {
+      review: async () => {
+        throw new Error('nothing is restored here');
+      },
+    },
     limits: { ...LIMITS, ...limits },
     policy: { ...POLICY, ...policy },
     clock,
@@ -107,6 +117,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
     gate,
     clock,
     registry,
+    podKinds,
     deaths,
     cluster,
     clears,

@@ -119,14 +119,16 @@ leave the door open.
 {{- $root := .root -}}
 {{- with .root.Values.webhook }}
 webhooks:
-  # The gate: new pending records of Helm.
+  # The gate: new records of Helm. A pending one is a deploy, which may have to wait; any other is a restore or a migration.
   - name: gate.lockkeeper.dev
     {{- include "lockkeeper.webhookClient" $root | nindent 4 }}
     {{- if $.armed }}
     {{- include "lockkeeper.webhookRules" "CREATE" | nindent 4 }}
     {{- end }}
     {{- include "lockkeeper.webhookNamespaces" $root | nindent 4 }}
-    {{- include "lockkeeper.webhookLabels" $root | nindent 4 }}
+    objectSelector:
+      matchLabels:
+        owner: helm
     matchConditions:
       - name: is-a-helm-record
         expression: >-
@@ -152,6 +154,31 @@ webhooks:
     failurePolicy: Ignore
     sideEffects: None
     timeoutSeconds: 5
+  # Updates: the one write with which a deploy ends, or with which somebody else would end it; the write with which an uninstall
+  # begins; and labels that make a record of what was none. It is asked about no other write. A deploy must be able to end, so
+  # it is open when Lockkeeper is not there.
+  - name: updates.lockkeeper.dev
+    {{- include "lockkeeper.webhookClient" $root | nindent 4 }}
+    {{- if $.armed }}
+    {{- include "lockkeeper.webhookRules" "UPDATE" | nindent 4 }}
+    {{- end }}
+    {{- include "lockkeeper.webhookNamespaces" $root | nindent 4 }}
+    objectSelector:
+      matchLabels:
+        owner: helm
+    matchConditions:
+      - name: is-a-helm-record
+        expression: >-
+          {{- include "lockkeeper.isAHelmRecord" . | nindent 10 }}
+      - name: ends-or-passes-a-lock
+        expression: >-
+          {{- include "lockkeeper.endsOrPassesALock" . | nindent 10 }}
+      - name: is-not-lockkeeper-nor-kubernetes
+        expression: >-
+          {{- include "lockkeeper.isNotLockkeeperNorKubernetes" $root | nindent 10 }}
+    failurePolicy: Ignore
+    sideEffects: NoneOnDryRun
+    timeoutSeconds: 5
   {{- if $root.Values.releaseLocks.enabled }}
   # The door: to delete a ReleaseLock is to clear the lock, and nobody but Lockkeeper writes what one says. In all namespaces,
   # since there is one for each lock, wherever it is. Lockkeeper's own writes, and a namespace that goes, do not depend on it.
@@ -168,12 +195,7 @@ webhooks:
     matchConditions:
       - name: is-not-lockkeeper-nor-kubernetes
         expression: >-
-          !(request.userInfo.username in [
-            'system:serviceaccount:{{ $root.Release.Namespace }}:{{ include "lockkeeper.serviceAccountName" $root }}',
-            'system:serviceaccount:kube-system:namespace-controller',
-            'system:serviceaccount:kube-system:generic-garbage-collector',
-            'system:kube-controller-manager'
-          ])
+          {{- include "lockkeeper.isNotLockkeeperNorKubernetes" $root | nindent 10 }}
     failurePolicy: Fail
     sideEffects: NoneOnDryRun
     timeoutSeconds: 10
@@ -215,6 +237,34 @@ webhooks:
 {{- define "lockkeeper.isAHelmRecord" -}}
 dyn(oldObject).?type.orValue('') == 'helm.sh/release.v1'
 || oldObject.metadata.name.startsWith('sh.helm.release.v1.')
+{{- end -}}
+
+{{/* In CEL. */}}
+{{- define "lockkeeper.isNotLockkeeperNorKubernetes" -}}
+!(request.userInfo.username in [
+  'system:serviceaccount:{{ .Release.Namespace }}:{{ include "lockkeeper.serviceAccountName" . }}',
+  'system:serviceaccount:kube-system:namespace-controller',
+  'system:serviceaccount:kube-system:generic-garbage-collector',
+  'system:kube-controller-manager'
+])
+{{- end -}}
+
+{{/* In CEL. Helm finds records by the labels owner and name. */}}
+{{- define "lockkeeper.endsOrPassesALock" -}}
+(
+oldObject.metadata.?labels[?'status'].orValue('') in ['pending-install', 'pending-upgrade', 'pending-rollback']
+&& !(
+object.metadata.?labels[?'status'].orValue('') in ['pending-install', 'pending-upgrade', 'pending-rollback']
+&& object.metadata.?labels[?'owner'].orValue('') == 'helm'
+&& object.metadata.?labels[?'name'].orValue('') == oldObject.metadata.?labels[?'name'].orValue('')
+)
+) || (
+object.metadata.?labels[?'status'].orValue('') == 'uninstalling'
+&& oldObject.metadata.?labels[?'status'].orValue('') != 'uninstalling'
+) || (
+object.metadata.?labels[?'owner'].orValue('') == 'helm'
+&& oldObject.metadata.?labels[?'owner'].orValue('') != 'helm'
+)
 {{- end -}}
 
 {{/* In CEL, of what holds the status that a record has, and of what holds the one that it shall have. */}}
