@@ -5,6 +5,8 @@
  */
 const UNSAFE = '[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}]';
 
+const EACH_UNSAFE = new RegExp(UNSAFE, 'gu');
+
 /** Where an escape begins, or seems to. */
 const OPENS_ESCAPE = 'u{';
 
@@ -27,4 +29,9 @@ export function printable(text: string): string {
 function meetsEscape(text: string, at: number): boolean {
   UNSAFE_NEXT.lastIndex = at;
   return text.startsWith(OPENS_ESCAPE, at) || UNSAFE_NEXT.test(text);
+}
+
+/** The text with something else in place of each unsafe character, and all other text as it is. */
+export function replaceUnsafe(text: string, replace: (character: string) => string): string {
+  return text.replace(EACH_UNSAFE, replace);
 }

@@ -1,6 +1,7 @@
 /** Errors as `application/problem+json` (RFC 9457), for every route. */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { printable } from '../printable.ts';
 
 /** An answer that is an error, with what to do about it. */
 export class Problem extends Error {
@@ -56,7 +57,7 @@ export function refuseUnreadablePath(
 /** What no route answered, and what a route threw. */
 export function useProblems(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, 404, `there is no ${request.method} ${request.url.split('?')[0]}`),
+    sendProblem(reply, 404, `there is no ${request.method} ${printable(String(request.url.split('?')[0]))}`),
   );
   handleErrors(app, () => 'warn');
 }
@@ -70,7 +71,8 @@ export function handleErrors(
     const status = error.statusCode ?? 500;
     if (status >= 500) logFailure(request, error);
     else request.log[level(status)]({ status, reason: error.message }, 'a request was refused');
-    if (!(error instanceof Problem)) return sendProblem(reply, status, error.message);
+    // Fastify's own errors repeat what was sent; a problem is in words that were made safe to show.
+    if (!(error instanceof Problem)) return sendProblem(reply, status, printable(error.message));
     return sendProblem(reply.headers(error.headers), status, error.message, error.members);
   });
 }

@@ -98,7 +98,7 @@ t.test('given a malformed review, then a warning: only an API server should send
 t.test('given a route of the locks without authentication, then nobody is let in', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
-  app.decorateRequest('identity', null);
+  app.decorateRequest('caller', null);
   app.setSerializerCompiler(() => JSON.stringify);
   app.setValidatorCompiler(() => () => true);
   handleErrors(app, () => 'debug');

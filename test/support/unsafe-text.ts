@@ -40,6 +40,13 @@ export function unsafeInside(value: unknown): string | undefined {
   return parts.map(unsafeInside).find(Boolean);
 }
 
+/** As the text should be shown, if there is no backslash in it. */
+export function escaped(text: string): string {
+  return [...text]
+    .map((character) => (isUnsafe(character) ? `\\u{${character.codePointAt(0)?.toString(16)}}` : character))
+    .join('');
+}
+
 const unsafeCharacters = fc
   .constantFrom(...UNSAFE)
   .chain(([first, last]) => fc.integer({ min: first, max: last }))
