@@ -57,7 +57,7 @@ export function refuseUnreadablePath(
 /** What no route answered, and what a route threw. */
 export function useProblems(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, 404, `there is no ${request.method} ${printable(String(request.url.split('?')[0]))}`),
+    sendProblem(reply, 404, `there is no ${request.method} ${request.url.split('?')[0]}`),
   );
   handleErrors(app, () => 'warn');
 }
@@ -71,7 +71,7 @@ export function handleErrors(
     const status = error.statusCode ?? 500;
     if (status >= 500) logFailure(request, error);
     else request.log[level(status)]({ status, reason: error.message }, 'a request was refused');
-    // Fastify's own errors repeat what was sent; a problem is in words that were made safe to show.
+    // A problem is in words that are safe to show. Of any other error nobody knows what it repeats.
     if (!(error instanceof Problem)) return sendProblem(reply, status, printable(error.message));
     return sendProblem(reply.headers(error.headers), status, error.message, error.members);
   });
