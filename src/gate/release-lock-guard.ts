@@ -124,7 +124,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
   }
 
   async function lacksForce(
-    { namespace, name }: Review,
+    { namespace, name, client }: Review,
     user: User,
     signal: AbortSignal,
   ): Promise<Denial | undefined> {
@@ -132,7 +132,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     // An API server takes no question about somebody without a name (400), and sends no review of theirs.
     const isNamed = user.username !== '';
     if (isNamed && (await may(user, { ...RESOURCE, ...right }, signal))) return undefined;
-    return { code: 403, message: forbidden(user.username, right) };
+    return { code: 403, message: forbidden(client.user, right) };
   }
 
   async function clear(
