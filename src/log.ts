@@ -1,6 +1,6 @@
 /** The log: lines of JSON, in which pino escapes control characters of ASCII, and this all else that a terminal would obey. */
 import { type DestinationStream, type Logger, pino } from 'pino';
-import { replaceUnsafe } from './printable.ts';
+import { escapedInJson, replaceUnsafe } from './printable.ts';
 
 export function createLog(level: string, destination: DestinationStream): Logger {
   return pino({ level, base: null, hooks: { streamWrite: escapeLine } }, destination);
@@ -8,10 +8,5 @@ export function createLog(level: string, destination: DestinationStream): Logger
 
 /** JSON means the same afterwards. Outside of its strings there is nothing unsafe, but the end of the line. */
 function escapeLine(line: string): string {
-  return replaceUnsafe(line, (character) => (character === '\n' ? character : inJson(character)));
-}
-
-function inJson(character: string): string {
-  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
-  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+  return replaceUnsafe(line, (character) => (character === '\n' ? character : escapedInJson(character)));
 }

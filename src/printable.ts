@@ -35,3 +35,9 @@ function meetsEscape(text: string, at: number): boolean {
 export function replaceUnsafe(text: string, replace: (character: string) => string): string {
   return text.replace(EACH_UNSAFE, replace);
 }
+
+/** The escape of a character in a string of JSON, which means the same. */
+export function escapedInJson(character: string): string {
+  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}

@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { DRIVERS, isSelectable } from '../helm/release.ts';
 import type { Denial, ReleaseLockWrite, Review, Verdict } from './admission-review.ts';
-import type { Clearer, ClearOutcome, Target } from './clearing.ts';
+import { type Clearer, type ClearOutcome, type Target, tidyReason } from './clearing.ts';
 import { isMarked, KUBERNETES } from './decision.ts';
 import type { Call } from './hold.ts';
 import type { Judgement, Lock, User } from './lock.ts';
@@ -26,7 +26,7 @@ import {
 } from './release-lock-words.ts';
 import { forbidden, RESOURCE, type Right } from './rights.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
-import { FORCE, type JudgedLock, who, wouldClear } from './words.ts';
+import { FORCE, type JudgedLock, REASON, who, wouldClear } from './words.ts';
 
 export interface ReleaseLockGuard {
   /**
@@ -141,6 +141,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     signal: AbortSignal,
   ): Promise<Verdict> {
     const { release, number: revision, uid } = lock.revision;
+    const reason = await reasonFor(review, signal);
     const outcome = await clearer.clear(
       {
         target: release,
@@ -150,6 +151,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
         force: judgement.verdict === 'live',
         trigger: 'kubectl',
         by: who(review.client),
+        ...(reason !== undefined && { reason }),
       },
       signal,
     );
@@ -157,6 +159,13 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     if (message !== undefined) return refuse(review, { code: 409, message }, lock);
     const warnings = outcome.kind === 'cleared' ? clearedByHand(lock, judgement, outcome.next) : [];
     return { allowed: true, warnings };
+  }
+
+  /** Why the lock is cleared, as the stored object says; a review can be forged. */
+  async function reasonFor({ namespace, name, annotations }: Review, signal: AbortSignal) {
+    if (!(REASON in annotations)) return undefined;
+    const stored = await annotationsOf(namespace, name, signal);
+    return tidyReason(stored[REASON] ?? '');
   }
 
   /** Undefined if there is no such lock any more. */
