@@ -21,8 +21,8 @@ export async function list(args: Arguments, terminal: Terminal): Promise<ExitCod
     const verdictOn = (lock: Parameters<typeof judge>[0]) => judge(lock, silenceOnly(staleAfter), now());
     const { sightings, gaps } = await look(cluster, { namespace }, verdictOn, new AbortController().signal);
     for (const gap of gaps) terminal.note(gap);
-    if (args.text('output') === 'json') terminal.out(json({ items: sightings.map(lockJson) }));
-    else if (sightings.length > 0) terminal.out(lockTable(sightings, all, now()));
+    if (args.text('output') === 'json') terminal.out(...json({ items: sightings.map(lockJson) }));
+    else if (sightings.length > 0) terminal.out(...lockTable(sightings, all, now()));
     else terminal.note(`no release is locked${all ? '' : ` in namespace ${namespace}`}`);
     return EXIT.fine;
   });

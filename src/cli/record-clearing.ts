@@ -17,10 +17,11 @@ export async function clearRecord(
     import('../kubernetes/records.ts'),
     import('../kubernetes/events.ts'),
   ]);
+  const records = createRecordStore(requests);
   const clearer = createClearer({
-    finder: createRecordFinder(reader, DRIVERS),
+    finder: { find: createRecordFinder({ reader, drivers: DRIVERS, records }).findInPayload },
     reader,
-    records: createRecordStore(requests),
+    records,
     events: createEventRecorder(requests, connection.date),
     oneAtATime: (work) => work(),
     judgeLock,

@@ -93,6 +93,9 @@ export const ALLOW_DELETE = 'lockkeeper.dev/allow-delete';
 /** On the ReleaseLock of a live lock, it says that the lock may be cleared all the same, by whoever has the right. */
 export const FORCE = 'lockkeeper.dev/force';
 
+/** On the ReleaseLock of a lock that is to be cleared: why, in the words of the person who clears it. */
+export const REASON = 'lockkeeper.dev/reason';
+
 export function lockedBy(lock: Lock, now: number): string {
   return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
 }
