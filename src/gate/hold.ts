@@ -6,14 +6,7 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import {
-  type Driver,
-  isPending,
-  neighboursOf,
-  type Release,
-  type Revision,
-  releaseKey,
-} from '../helm/release.ts';
+import { type Driver, isPending, neighboursOf, type Release, type Revision } from '../helm/release.ts';
 import type { Denial, Review, Verdict } from './admission-review.ts';
 import { createClearTheWay } from './clear-the-way.ts';
 import type { Clearer } from './clearing.ts';
@@ -26,6 +19,7 @@ import type { RestoreHandler } from './restore-handler.ts';
 import { createSleepers } from './sleepers.ts';
 import { admittedAfter, type Chapter, heldBy, refusedAfter, refusedForRival } from './story.ts';
 import { judge } from './verdict.ts';
+import type { Waiters } from './waiters.ts';
 import { type JudgedLock, locked, waitedTooLong, wouldClear, wouldWait } from './words.ts';
 
 export interface Limits {
@@ -56,7 +50,7 @@ export interface Gate {
   review(review: Review, call: Call): Promise<Verdict>;
   /** How many calls are held. */
   held(): number;
-  /** How many of them wait for this release. */
+  /** How many clients wait for this release, in held calls and between calls. */
   waiting(release: Release): number;
   /**
    * Sends every held call away now, and holds none from now on; what need not wait is still admitted.
@@ -73,6 +67,8 @@ export interface GateOptions {
   readonly clearer: Clearer;
   /** Answers for records that no deploy creates. */
   readonly restores: RestoreHandler;
+  /** Counts the clients that wait. */
+  readonly waiters: Waiters;
   readonly limits: Limits;
   readonly policy: Policy;
   readonly clock: Clock;
@@ -121,6 +117,7 @@ export function createGate(options: GateOptions): Gate {
     holders,
     clearer,
     restores,
+    waiters,
     limits,
     policy,
     clock,
@@ -134,8 +131,6 @@ export function createGate(options: GateOptions): Gate {
   const sleepers = createSleepers(clock);
   const clearTheWay = createClearTheWay({ clearer, log });
   const seated = new Set<Visit>();
-  /** How many of them wait for each release: asked for every lock, each time that any of them changes. */
-  const seats = new Map<string, number>();
   /** When no call comes here any more; known once it is closed. */
   let goneAt = 0;
 
@@ -154,8 +149,9 @@ export function createGate(options: GateOptions): Gate {
       .finally(() => {
         cancelDeadline();
         call.signal.removeEventListener('abort', hangUp);
+        if (!visit.isSentAway && !deploy.dryRun) waiters.leave(visit.client, deploy.release);
         if (visit.heldSince === undefined) return;
-        seat(visit, -1);
+        seated.delete(visit);
         onLeave((clock.now() - visit.heldSince) / 1000);
       });
   }
@@ -184,20 +180,12 @@ export function createGate(options: GateOptions): Gate {
       giveUpAt: undefined,
       judged: undefined,
       heldSince: undefined,
+      isSentAway: false,
       isStored: false,
       rival: undefined,
       warnings: [],
       keep: undefined,
     };
-  }
-
-  function seat(visit: Visit, change: 1 | -1): void {
-    const key = releaseKey(visit.deploy.release);
-    const count = (seats.get(key) ?? 0) + change;
-    if (count > 0) seats.set(key, count);
-    else seats.delete(key);
-    if (change > 0) seated.add(visit);
-    else seated.delete(visit);
   }
 
   /** Decides once, and waits once if that is the decision; undefined means: look again. */
@@ -306,9 +294,10 @@ export function createGate(options: GateOptions): Gate {
       return sendAway(visit, judged, clock.now() >= giveUpAt);
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
-      seat(visit, 1);
+      seated.add(visit);
+      waiters.hold(visit.client, deploy.release);
       call.onHeld?.();
-      const waiting = watched.waiting(deploy.release);
+      const waiting = waiters.waiting(deploy.release);
       log.info({ ...describe(deploy), ...describeLock(judged.lock), waiting, held: seated.size }, 'held');
     }
     const awakening = await sleepers.sleep(change, Math.min(answerAt, lookAgainAt), call.signal);
@@ -333,6 +322,8 @@ export function createGate(options: GateOptions): Gate {
       return refuse(visit, { code: 409, message: waitedTooLong(judged, limits.maxWaitSeconds, now) });
     }
     const retryAfterSeconds = sleepers.isClosed() ? secondsUntilGone() : limits.retryAfterSeconds;
+    visit.isSentAway = true;
+    waiters.sendAway(visit.client, visit.deploy.release, retryAfterSeconds * 1000);
     return refuse(visit, { code: 429, message: locked(judged, now), retryAfterSeconds });
   }
 
@@ -382,10 +373,11 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     held: () => seated.size,
-    waiting: (release) => seats.get(releaseKey(release)) ?? 0,
+    waiting: waiters.waiting,
     close(lingersMs = 0) {
       goneAt = clock.now() + lingersMs;
       sleepers.close();
+      waiters.close();
     },
   };
 }
@@ -407,6 +399,8 @@ interface Visit {
   judged: JudgedLock | undefined;
   /** Since when it counts among the held calls. */
   heldSince: number | undefined;
+  /** Whether its client was told to come back. */
+  isSentAway: boolean;
   /** Whether the record that is to be created is there already. */
   isStored: boolean;
   /** What was last seen stored at its number or above. */
