@@ -16,6 +16,7 @@ import { createMetrics } from './http/metrics.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
+import { createPayloadStatusReader } from './kubernetes/payload-status.ts';
 import { createPodMetadataReader } from './kubernetes/pod-metadata.ts';
 import { createPodReader } from './kubernetes/pods.ts';
 import { createRecordStore } from './kubernetes/records.ts';
@@ -118,11 +119,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const requests = createRequests({ connection, pool });
     const client = createKubernetesClient(requests);
     const reader = createRevisionReader(client);
-    const finder = createLockFinder({ drivers, reader, suspects, holders });
+    const records = createRecordStore(requests);
+    const statusInPayload = createPayloadStatusReader(records);
+    const finder = createLockFinder({ drivers, reader, suspects, holders, statusInPayload });
     const clearer = createClearer({
-      finder,
+      finder: { find: finder.findInPayload },
       reader,
-      records: createRecordStore(requests),
+      records,
       events: createEventRecorder(requests, date),
       oneAtATime,
       staleAfterSeconds,
@@ -212,7 +215,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   const locks: Locks = {
     list: forPeople.finder.list,
-    find: forPeople.finder.find,
+    find: forPeople.finder.findInPayload,
     wait: waits.wait,
     clear: forPeople.clearer.clear,
     judge: judgeNow,

@@ -3,7 +3,7 @@
  *
  * Helm 3 and 4 log a refusal of that write, and delete everything all the same (pkg/action/uninstall.go). What holds them is the
  * wait alone. So while a deploy is live the answer is 429, which Helm's client takes as often as ten times, with longer and
- * longer pauses: by default that is a quarter of an hour, after which any lock without a sign of life is stale.
+ * longer pauses, almost 14 minutes in all by default. A deploy that is live for longer than that loses to the uninstall.
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
@@ -53,8 +53,8 @@ const ANSWER_EARLY_MS = 2_000;
 /** A caller that does not say how long it waits. */
 const UNSAID_MS = 5_000;
 
-/** Each pause is a third of the time waited so far: ten of them are a quarter of an hour. */
-const PAUSE_SHARE = 1 / 3;
+/** Each pause is this share of the time waited so far, and at least `retryAfterSeconds`. Eleven calls wait almost 14 minutes by default. */
+const PAUSE_SHARE = 0.4;
 
 /** A client that has not come back for so long will not come back: the longest pause is some five minutes. */
 const IDLE_MS = 600_000;

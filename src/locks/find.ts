@@ -20,6 +20,11 @@ export interface FoundLock {
 export interface LockFinder {
   /** The lock of one release, or undefined if it is free. */
   find(target: Target, signal: AbortSignal): Promise<FoundLock | undefined>;
+  /**
+   * The same, also where the label says that the newest revision has ended and its payload says that it is pending: Helm
+   * reads the payload. It costs a read of the whole record of a release that is free.
+   */
+  findInPayload(target: Target, signal: AbortSignal): Promise<FoundLock | undefined>;
   /** All locks of a namespace, or of all; by namespace and name. */
   list(namespace: string | undefined, signal: AbortSignal): Promise<Lock[]>;
 }
@@ -30,6 +35,11 @@ export interface LockFinderOptions {
   /** The releases that have a pending revision, as the watch says. */
   readonly suspects: () => readonly Release[];
   readonly holders: Pick<KnownHolders, 'lockOf'>;
+  /**
+   * The status in the payload of a record; undefined if it is gone, or cannot be read for certain. Left out where payloads are
+   * not read: labels alone tell then.
+   */
+  readonly statusInPayload?: (revision: Revision, signal: AbortSignal) => Promise<string | undefined>;
 }
 
 export interface NewestReader {
@@ -48,16 +58,33 @@ const NAMES_AT_ONCE = 100;
 /** Lists made at once: as many as there are connections for them. */
 const LISTS_AT_ONCE = 2;
 
-export function createLockFinder({ drivers, reader, suspects, holders }: LockFinderOptions): LockFinder {
+export function createLockFinder(options: LockFinderOptions): LockFinder {
+  const { drivers, reader, suspects, holders, statusInPayload } = options;
+
+  /** @param statusOf what counts as the status of the newest revision */
+  async function findBy(
+    { driver, namespace, name }: Target,
+    signal: AbortSignal,
+    statusOf: (newest: Revision) => Promise<string> | string,
+  ): Promise<FoundLock | undefined> {
+    for (const candidate of driver === undefined ? drivers : [driver]) {
+      const revisions = await reader.all({ driver: candidate, namespace, name }, signal);
+      const [stored] = revisions;
+      const status = stored && (await statusOf(stored));
+      if (stored === undefined || !isPending(status)) continue;
+      const newest = { ...stored, status };
+      return { lock: holders.lockOf(newest), revisions: [newest, ...revisions.slice(1)] };
+    }
+    return undefined;
+  }
+
   return {
-    async find({ driver, namespace, name }, signal) {
-      for (const candidate of driver === undefined ? drivers : [driver]) {
-        const revisions = await reader.all({ driver: candidate, namespace, name }, signal);
-        const [newest] = revisions;
-        if (newest && isPending(newest.status)) return { lock: holders.lockOf(newest), revisions };
-      }
-      return undefined;
-    },
+    find: (target, signal) => findBy(target, signal, ({ status }) => status),
+    findInPayload: (target, signal) =>
+      findBy(target, signal, async (newest) => {
+        if (isPending(newest.status)) return newest.status;
+        return (await statusInPayload?.(newest, signal)) ?? newest.status;
+      }),
 
     async list(namespace, signal) {
       const asked = suspects().filter(

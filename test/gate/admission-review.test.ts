@@ -113,6 +113,23 @@ t.test('a creation shows what is to be stored, a deletion what was', async (t) =
   t.match(reviewOf(gone), { objectUid: '', labels: {}, annotations: {} }, 'a deletion that shows nothing');
 });
 
+t.test('an update shows what it replaces', async (t) => {
+  const wire = deployReview();
+  const { request } = wire;
+  const labels = { owner: 'helm', status: 'pending-install' };
+  const metadata = { name: 'x', labels, annotations: { a: 'b' } };
+  Object.assign(request, { operation: 'UPDATE', oldObject: { type: 'helm.sh/release.v1', metadata } });
+  t.match(reviewOf(wire).before, { type: 'helm.sh/release.v1', labels, annotations: { a: 'b' } });
+  for (const oldObject of [null, {}, { metadata: null }]) {
+    Object.assign(request, { oldObject });
+    t.strictSame(reviewOf(wire).before, { type: undefined, labels: {}, annotations: {} });
+  }
+  for (const operation of ['CREATE', 'DELETE']) {
+    Object.assign(request, { operation });
+    t.equal(reviewOf(wire).before, undefined, operation);
+  }
+});
+
 t.test('who sent it', async (t) => {
   const extra = (name: unknown, uid: unknown) => ({
     'authentication.kubernetes.io/pod-name': name,
@@ -154,6 +171,21 @@ t.test('who sent it', async (t) => {
       'a role with such a name',
       { username: 'alice', extra: { canonicalArn: ['arn:\u009b'] } },
       { user: 'alice', canonicalArn: 'arn:\\u{9b}', pod: undefined },
+    ],
+    [
+      'a session of a role, on EKS',
+      { username: 'deployer:job-1', extra: { canonicalArn: ['arn:aws:iam::1:role/deployer'] } },
+      { user: 'deployer:job-1', canonicalArn: 'arn:aws:iam::1:role/deployer', pod: undefined },
+    ],
+    [
+      'a role without a name',
+      { username: 'alice', extra: { canonicalArn: [''] } },
+      { user: 'alice', pod: undefined },
+    ],
+    [
+      'a role whose name is too long',
+      { username: 'alice', extra: { canonicalArn: ['a'.repeat(1_025)] } },
+      { user: 'alice', pod: undefined },
     ],
     ['nobody', {}, { user: 'an unnamed user', pod: undefined }],
   ] as const) {

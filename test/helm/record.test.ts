@@ -4,7 +4,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { MAX_JSON_MARKS } from '../../src/helm/json-members.ts';
-import { MAX_JSON_BYTES, markFailed } from '../../src/helm/record.ts';
+import { MAX_JSON_BYTES, markFailed, readStatus } from '../../src/helm/record.ts';
 import { DRIVERS, type Driver, isPending } from '../../src/helm/release.ts';
 import { fixture, fixtureNames } from '../fixtures/reviews.ts';
 
@@ -78,6 +78,32 @@ t.test('the two values change in what Helm itself stored, and nothing else', asy
       'byte for byte',
     );
   }
+});
+
+t.test('what Helm reads as the status is read', async (t) => {
+  for (const name of fixtureNames) {
+    const { resource, object } = fixture(name).request;
+    if (object === null) continue;
+    const status = await readStatus(resource.resource as Driver, object.data.release);
+    t.equal(status, object.metadata.labels.status, `${name}: its label says the same`);
+  }
+  const ofJson = (json: string, driver: Driver = 'secrets') =>
+    readStatus(driver, encoded(driver, Buffer.from(json)));
+  for (const driver of DRIVERS) t.equal(await ofJson(' {"info":{"status":"deployed"}}', driver), 'deployed');
+  t.equal(await ofJson('{"info":{"status":"pending-lunch"}}'), 'pending-lunch', 'whatever it is');
+  const unreadable = [
+    '',
+    '[]',
+    '{}',
+    '{"info":"failed"}',
+    '{"info":{}}',
+    '{"info":{"status":7}}',
+    '{"info":{"status":"failed"}} and more',
+    '{"info":{"status":"failed"},"INFO":{"status":"deployed"}}',
+    '{"info":{"status":"failed","Status":"deployed"}}',
+  ];
+  for (const json of unreadable) t.equal(await ofJson(json), undefined, json);
+  t.equal(await readStatus('secrets', '%%%'), undefined, 'it is not base64');
 });
 
 t.test('values that a parser would not give back stay as they are', async (t) => {
@@ -395,4 +421,5 @@ t.test('no reason quotes the record', async (t) => {
 t.test('a defect is no refusal', async (t) => {
   const payload = encoded('configmaps', Buffer.from(release('{"status":"pending-install"}')));
   await t.rejects(markFailed('configmaps', payload, 1n as never), TypeError);
+  await t.rejects(readStatus('configmaps', 1n as never), TypeError);
 });

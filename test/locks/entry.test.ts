@@ -72,6 +72,10 @@ t.test('a lock without an entry gets one, which tells whose it is', async (t) =>
     [undefined, undefined],
     [RUNNER, RUNNER],
     [{ user, pod: undefined }, { user }],
+    [
+      { ...RUNNER, canonicalArn: 'arn', podKind: 'job', neverAutoClear: true } as const,
+      { ...RUNNER, canonicalArn: 'arn', podKind: 'job', neverAutoClear: true },
+    ],
     [{ user: '', pod: undefined }, undefined],
     [{ user: 'x'.repeat(1_025), pod: undefined }, undefined],
   ] as const) {

@@ -16,14 +16,23 @@ async function startFinding(t: Test, drivers: readonly Driver[] = DRIVERS) {
   const { connection, cluster } = meddling;
   const suspects: Release[] = [];
   const holders = new Map<string, Client>();
+  /** The status in the payload of each revision, where it is not as the label says. */
+  const payloads = new Map<number, string>();
+  const payloadsRead: number[] = [];
   const finder = createLockFinder({
     drivers,
     reader: createRevisionReader(createKubernetesClient(createRequests({ connection, pool: 'errands' }))),
     suspects: () => suspects,
     holders: { lockOf: (revision) => ({ revision, holder: holders.get(revision.uid) }) },
+    statusInPayload: async ({ number }) => {
+      payloadsRead.push(number);
+      return payloads.get(number);
+    },
   });
   return {
     ...meddling,
+    payloads,
+    payloadsRead,
     finder,
     holders,
     /** Stores revisions of a release, and has the watch suspect it. */
@@ -49,6 +58,34 @@ async function listed({ finder }: Pick<Finding, 'finder'>, namespace?: string): 
   const locks = await finder.list(namespace, never);
   return locks.map(({ revision: { release, number } }) => `${release.namespace}/${release.name}:${number}`);
 }
+
+t.test('a lock whose label says that it has ended', async (t) => {
+  const { finder, seed, payloads, payloadsRead } = await startFinding(t);
+  seed('api', { 3: 'superseded', 4: 'deployed' });
+  const target = { namespace: 'prod', name: 'api' };
+  t.equal(await finder.findInPayload(target, never), undefined, 'its payload cannot be read');
+  payloads.set(4, 'deployed');
+  t.equal(await finder.findInPayload(target, never), undefined, 'its payload says the same');
+  payloads.set(4, 'pending-upgrade');
+  t.strictSame(payloadsRead.splice(0), [4, 4], 'the newest one, once for each question');
+  t.match(await finder.findInPayload(target, never), {
+    lock: { revision: { number: 4, status: 'pending-upgrade' } },
+    revisions: [
+      { number: 4, status: 'pending-upgrade' },
+      { number: 3, status: 'superseded' },
+    ],
+  });
+  t.equal(await finder.find(target, never), undefined, 'labels alone do not tell it');
+  t.strictSame(payloadsRead.splice(0), [4]);
+  seed('api', { 5: 'pending-rollback' });
+  t.match(await finder.findInPayload(target, never), { lock: { revision: { number: 5 } } });
+  t.strictSame(payloadsRead, [], 'a label that says pending is taken at its word');
+  t.equal(
+    await finder.findInPayload({ namespace: 'prod', name: 'web' }, never),
+    undefined,
+    'no such release',
+  );
+});
 
 t.test('the lock of one release', async (t) => {
   const finding = await startFinding(t);

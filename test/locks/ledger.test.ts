@@ -145,6 +145,17 @@ t.test(
   },
 );
 
+t.test('an entry waits until the pod of its holder was looked at', async (t) => {
+  const { lock, beingRead, wake, written } = await start(t);
+  beingRead.add('uid-of-api');
+  lock('api', ALICE);
+  await wake();
+  t.same(written(), []);
+  beingRead.clear();
+  await wake();
+  t.same(written(), ['create api']);
+});
+
 t.test('the others do it three seconds later', async (t) => {
   const { lock, known, wake, tell, written, advance } = await start(t);
   lock('api');

@@ -45,12 +45,23 @@ t.test('what is recorded of a revision is recorded of its very record', async (t
   onList([entry('api', SPEC)]);
   t.strictSame(recorded.recordOf(six), { holder: undefined }, 'of nobody');
   t.equal(recorded.recordOf({ ...six, uid: 'another' }), undefined, 'of another record');
+  t.equal(recorded.recordOf({ ...six, number: 7 }), undefined, 'of another revision');
+  const inConfigMap = { ...six.release, driver: 'configmaps' } as const;
+  t.equal(recorded.recordOf({ ...six, release: inConfigMap }), undefined, 'of another driver');
   const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' };
   for (const [holder, client] of [
     [{ user: 'alice' }, { user: 'alice', pod: undefined }],
     [
       { user: 'runner', pod },
       { user: 'runner', pod },
+    ],
+    [
+      { user: 'runner', canonicalArn: 'arn', pod, podKind: 'job', neverAutoClear: true },
+      { user: 'runner', canonicalArn: 'arn', pod, podKind: 'job', neverAutoClear: true },
+    ],
+    [
+      { user: 'alice', neverAutoClear: false },
+      { user: 'alice', pod: undefined },
     ],
   ] as const) {
     onList([entry('api', { ...SPEC, holder })]);

@@ -1,0 +1,217 @@
+/** The handler of uninstalls: they wait while a deploy is live, longer and longer, and go on when it has ended. */
+import t from 'tap';
+import type { Verdict } from '../../src/gate/admission-review.ts';
+import type { Holder, Judgement } from '../../src/gate/lock.ts';
+import type { RecordUpdate } from '../../src/gate/screen-update.ts';
+import { createUninstallHandler } from '../../src/gate/uninstall-handler.ts';
+import type { Revision } from '../../src/helm/release.ts';
+import { fakeClock } from '../support/fake-clock.ts';
+import { settle } from '../support/gate-harness.ts';
+import { testLog } from '../support/log.ts';
+import { revision } from '../support/revisions.ts';
+
+function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}) {
+  const clock = fakeClock();
+  const logs = testLog();
+  const state = { stored: [] as Revision[], verdict: 'live' as Judgement['verdict'], reads: 0 };
+  let wake = () => {};
+  const handler = createUninstallHandler({
+    reader: {
+      all: async () => {
+        state.reads += 1;
+        return state.stored;
+      },
+    },
+    watched: {
+      nextChange: () => {
+        const change = Promise.withResolvers<void>();
+        wake = change.resolve;
+        return { happened: change.promise, hasHappened: () => false, cancel: () => {} };
+      },
+    },
+    holders: { lockOf: (found) => ({ revision: found, holder }) },
+    judge: () => ({ verdict: state.verdict, reason: 'last written 3s ago', staleInSeconds: 897 }),
+    limits: { holdSeconds: 10, retryAfterSeconds: 20 },
+    hasRoom: () => room,
+    clock,
+    date: clock.date,
+    log: logs.log,
+  });
+
+  function ask(changes: Partial<RecordUpdate> = {}, timeoutMs: number | undefined = 5_000) {
+    let held = 0;
+    let answer: Verdict | undefined;
+    const controller = new AbortController();
+    const verdict = handler.review(
+      {
+        release: { driver: 'secrets', namespace: 'prod', name: 'api' },
+        revision: 6,
+        uid: 'uid-of-6',
+        client: { user: 'bob', pod: undefined },
+        dryRun: false,
+        before: 'pending-upgrade',
+        after: 'uninstalling',
+        isVisible: true,
+        isMarked: false,
+        payload: () => 'the same each time',
+        ...changes,
+      },
+      {
+        signal: controller.signal,
+        timeoutMs,
+        onHeld: () => {
+          held += 1;
+        },
+      },
+    );
+    void verdict.then(
+      (found) => {
+        answer = found;
+      },
+      () => {},
+    );
+    return {
+      verdict,
+      answer: () => answer,
+      timesHeld: () => held,
+      hangUp: () => controller.abort(new Error('hung up')),
+    };
+  }
+
+  return {
+    handler,
+    clock,
+    logs,
+    state,
+    ask,
+    lock: (status = 'pending-upgrade') => {
+      state.stored = [revision(6, status, { createdAt: clock.now() })];
+    },
+    change: (...stored: Revision[]) => {
+      state.stored = stored;
+      wake();
+    },
+  };
+}
+
+t.test('an uninstall of a release that is free begins at once', async (t) => {
+  const { ask, lock, state } = world();
+  for (const status of ['deployed', 'failed', 'uninstalling']) {
+    lock(status);
+    t.same(await ask({ before: 'deployed' }).verdict, { allowed: true, warnings: [] }, status);
+  }
+  state.stored = [];
+  t.same(await ask().verdict, { allowed: true, warnings: [] }, 'it is gone');
+});
+
+t.test('it waits for a live deploy, and goes on as soon as that has ended', async (t) => {
+  const { handler, ask, lock, change, clock, logs } = world();
+  lock();
+  const uninstall = ask();
+  await settle();
+  t.equal(uninstall.answer(), undefined);
+  t.equal(handler.held(), 1);
+  t.equal(uninstall.timesHeld(), 1);
+  t.match(logs.lines, [{ msg: 'an uninstall is held', client: 'bob', lock: { revision: 6 } }]);
+  change(revision(6, 'pending-upgrade', { createdAt: clock.now() }));
+  await settle();
+  t.equal(uninstall.answer(), undefined, 'a hook was recorded');
+  t.equal(uninstall.timesHeld(), 1);
+  change(revision(6, 'deployed'));
+  t.same(await uninstall.verdict, { allowed: true, warnings: [] });
+  t.equal(handler.held(), 0);
+});
+
+t.test('what began at an older revision comes too late', async (t) => {
+  const { ask, change, lock } = world();
+  lock();
+  const uninstall = ask();
+  await settle();
+  change(revision(7, 'deployed'), revision(6, 'superseded'));
+  t.same(await uninstall.verdict, {
+    allowed: false,
+    denial: {
+      code: 409,
+      message:
+        'release prod/api: this uninstall began at revision 6, and revision 7 (deployed) is newer. The record was ' +
+        'not changed. To uninstall what is there now: helm uninstall api -n prod',
+    },
+  });
+});
+
+t.test(
+  'each pause is longer than the last one: ten of them outlast a lock without a sign of life',
+  async (t) => {
+    const { ask, lock, clock } = world();
+    lock();
+    const start = clock.now();
+    const pauses: number[] = [];
+    for (let attempt = 1; attempt <= 11; attempt += 1) {
+      const uninstall = ask();
+      await settle();
+      clock.advance(3_000);
+      const verdict = await uninstall.verdict;
+      if (verdict.allowed || verdict.denial.code !== 429) throw new Error(JSON.stringify(verdict));
+      t.match(verdict.denial.message, /The uninstall waits for it, and Helm tries again\./);
+      pauses.push(verdict.denial.retryAfterSeconds);
+      if (attempt < 11) clock.advance(verdict.denial.retryAfterSeconds * 1000);
+    }
+    t.strictSame(
+      pauses,
+      pauses.toSorted((a, b) => a - b),
+    );
+    t.equal(pauses[0], 20);
+    const waited = (clock.now() - start) / 1000;
+    t.ok(waited > 700, `${waited} s`);
+  },
+);
+
+t.test('a stale lock, and a marked one, stop no uninstall', async (t) => {
+  const stale = world();
+  stale.lock();
+  stale.state.verdict = 'dead-holder';
+  t.match(await stale.ask().verdict, { allowed: true });
+  const marked = world();
+  marked.lock();
+  t.match(await marked.ask({ isMarked: true }).verdict, { allowed: true });
+  const other = marked.ask({ isMarked: true, uid: 'another record' });
+  await settle();
+  t.equal(other.answer(), undefined, 'the mark is on another record');
+  marked.handler.close();
+  t.match(await other.verdict, { denial: { code: 429 } });
+});
+
+t.test('the holder’s own job pod uninstalls what it has begun to install', async (t) => {
+  const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' };
+  const holder = { user: 'runner', pod, podKind: 'job' } as const;
+  const { ask, lock } = world({ holder });
+  lock('pending-install');
+  t.match(await ask({ client: { user: 'runner', pod } }).verdict, { allowed: true });
+});
+
+t.test('no call is held without room or time, for a dry run, or by a replica that ends', async (t) => {
+  const full = world({ room: false });
+  full.lock();
+  t.match(await full.ask().verdict, { denial: { code: 429, retryAfterSeconds: 20 } }, 'no room');
+  const { handler, ask, lock, logs } = world();
+  lock();
+  t.match(await ask({}, 2_000).verdict, { denial: { code: 429 } }, 'no time');
+  t.match(logs.lines, [{ msg: 'an uninstall was refused', code: 429, client: 'bob' }]);
+  t.match(await ask({ dryRun: true }).verdict, { denial: { code: 409 } }, 'a dry run');
+  const held = ask({}, undefined);
+  await settle();
+  handler.close();
+  t.match(await held.verdict, { denial: { code: 429 } }, 'the replica ends');
+  t.match(await ask().verdict, { denial: { code: 429 } }, 'and has ended');
+  t.equal(handler.held(), 0);
+});
+
+t.test('a caller that hangs up is forgotten', async (t) => {
+  const { handler, ask, lock } = world();
+  lock();
+  const uninstall = ask();
+  await settle();
+  uninstall.hangUp();
+  await t.rejects(uninstall.verdict, { message: 'hung up' });
+  t.equal(handler.held(), 0);
+});
