@@ -35,8 +35,10 @@ export interface StaleEventsOptions {
 /** Each Event; somebody's webhook may hold it up. */
 const EVENT_MS = 2_000;
 
-/** So many Events are recorded before the locks are judged anew. */
-const A_ROUND = 100;
+/** So many Events are recorded before the locks are judged anew; people's requests go over the same two connections. */
+const A_ROUND = 20;
+
+const BETWEEN_ROUNDS_MS = 1_000;
 
 /** One Event that is to be recorded about one object. */
 interface Task {
@@ -72,7 +74,7 @@ export function startStaleEvents(options: StaleEventsOptions): StaleEvents {
       await record(task, signal).catch((error: unknown) => errors.push(error));
     }
     if (errors.length > 0) throw errors[0];
-    if (due.length > A_ROUND) return 0;
+    if (due.length > A_ROUND) return BETWEEN_ROUNDS_MS;
     const live = judged.filter(({ judgement }) => !isStale(judgement) && judgement.staleInSeconds > 0);
     return Math.min(
       Number.POSITIVE_INFINITY,
