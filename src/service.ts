@@ -33,11 +33,13 @@ import { createLockFinder, readNewest, readNewestInParts } from './locks/find.ts
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
 import { keepLedger } from './locks/ledger.ts';
+import { alsoOnReleaseLocks } from './locks/lock-events.ts';
 import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
 import { createRecordedLocks } from './locks/recorded.ts';
 import { createRegistry } from './locks/registry.ts';
 import { createSilence } from './locks/silence.ts';
+import { startStaleEvents } from './locks/stale-events.ts';
 import { createStoryteller } from './locks/storyteller.ts';
 import { startSweep } from './locks/sweep.ts';
 import { createWaits } from './locks/wait.ts';
@@ -73,7 +75,7 @@ export interface Service {
 /** However fast locks come and go, whoever looks at all of them does so ten times a second at most. */
 const REST_MS = 100;
 
-/** And less often the more there are: a look at one takes some hundredths of a millisecond, in each of four places. */
+/** And less often the more there are: a look at one takes some hundredths of a millisecond, in each of five places. */
 const REST_MS_A_LOCK = 1;
 
 const NOT_LISTED = 'the pending releases have not been listed yet';
@@ -94,7 +96,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       wake();
     },
   });
-  const recorded = createRecordedLocks((key) => wake(key));
+  const recorded = createRecordedLocks((key) => {
+    wake(key);
+    storyteller.wake();
+  });
   const holders = createHolders({
     recordOf: recorded.recordOf,
     describePod: (pod) => describePod(pod),
@@ -106,7 +111,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const restMs = () => REST_MS + registry.newestPending().length * REST_MS_A_LOCK;
   /** Locks have changed, or what is known of them. */
   function wake(entry?: string): void {
-    for (const part of [deaths, sweep]) part.wake();
+    for (const part of [deaths, sweep, staleEvents]) part.wake();
     ledger.wake(entry);
   }
 
@@ -131,7 +136,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       finder: { find: finder.findInPayload },
       reader,
       records,
-      events: createEventRecorder(requests, date),
+      events: alsoOnReleaseLocks(createEventRecorder(requests, date), recorded.subjectFor),
       oneAtATime,
       judgeLock: judgeNow,
       confirmDeath: (pod, signal) => deaths.confirm(pod, signal),
@@ -202,7 +207,18 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     certificates: () => upkeep.expiries(),
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
-  const storyteller = createStoryteller(createEventRecorder(forPeople.requests, date), log);
+  const events = createEventRecorder(forPeople.requests, date);
+  const storyteller = createStoryteller({ events, subjectFor: recorded.subjectFor, now: clock.now, log });
+  const staleEvents = startStaleEvents({
+    locks: current.locks,
+    judge: judgeNow,
+    subjectFor: recorded.subjectFor,
+    events,
+    restMs,
+    clock,
+    random,
+    log,
+  });
   const releaseLocks = createReleaseLockStore(forPeople.requests);
   const handlers = createHandlers({
     drivers,
@@ -313,7 +329,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function close(): Promise<void> {
     closing = true;
-    const kept = Promise.all([upkeep, deaths, sweep].map((part) => part.stop()));
+    const kept = Promise.all([upkeep, deaths, sweep, staleEvents].map((part) => part.stop()));
     await app.close();
     await plain.close();
     await Promise.all([

@@ -118,6 +118,11 @@ export function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
   ].join(' ');
 }
 
+/** Ends a stale lock. */
+export function clearCommand(lock: Lock): string {
+  return commandsFor(lock).end;
+}
+
 /** How to look at a lock, to mark it as one that may be ended although it is live, and to end it. */
 function commandsFor(lock: Lock): { see: string; mark: string; end: string } {
   const record = recordOf(lock);

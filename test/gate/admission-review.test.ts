@@ -185,7 +185,11 @@ t.test('who sent it', async (t) => {
     [
       'a role whose name is too long',
       { username: 'alice', extra: { canonicalArn: ['a'.repeat(1_025)] } },
-      { user: 'alice', pod: undefined },
+      {
+        user: 'alice',
+        canonicalArn: `${'a'.repeat(955)}\\u{…${sha256('a'.repeat(1_025))}}`,
+        pod: undefined,
+      },
     ],
     ['nobody', {}, { user: 'an unnamed user', pod: undefined }],
   ] as const) {
