@@ -24,9 +24,10 @@ export const REVIEW_BOUNDS = {
   spaceBytes: 1_024,
 } as const;
 
+/** With the uid of the review, as far as it was seen. */
 export type ReviewStructure =
-  | { readonly kind: 'bounded'; readonly marks: number }
-  /** `problem` is the first thing that is too much; with the uid of the review, if that came before it. */
+  | { readonly kind: 'bounded'; readonly marks: number; readonly uid: string | undefined }
+  /** `problem` is the first thing that is too much, in words that follow a colon. */
   | { readonly kind: 'excessive'; readonly problem: string; readonly uid: string | undefined };
 
 /** Where in a review the payload of a record is: these members of an object may have strings of any length. */
@@ -84,7 +85,7 @@ export function measureReview(bytes: Uint8Array): ReviewStructure {
     const problem = step(walk, bytes[walk.at] as number);
     if (problem !== undefined) return { kind: 'excessive', problem, uid: walk.uid };
   }
-  return { kind: 'bounded', marks: walk.marks };
+  return { kind: 'bounded', marks: walk.marks, uid: walk.uid };
 }
 
 /** Reads one thing, whose first byte this is. Returns what is too much about it. */

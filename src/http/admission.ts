@@ -1,25 +1,16 @@
-/** `POST /admission`: HTTP in, HTTP out. What is decided is decided by the gate, and by the guards. */
+/** Reviews: HTTP in, HTTP out. What is decided is decided by the gate, and by the guards. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import {
-  parseAdmissionReview,
-  type Review,
-  toAdmissionReview,
-  type Verdict,
-} from '../gate/admission-review.ts';
+import { type Review, toAdmissionReview, type Verdict } from '../gate/admission-review.ts';
 import type { FenceObserver } from '../gate/fence-observer.ts';
 import type { Guard } from '../gate/guard.ts';
 import type { Gate } from '../gate/hold.ts';
 import type { ReleaseLockGuard } from '../gate/release-lock-guard.ts';
-import { letGoOfBody } from './bodies.ts';
+import { REVIEWS } from './admission-path.ts';
+import { letGoOfBody, refuseTooMuch } from './bodies.ts';
 import { hangUpSignal } from './hang-up.ts';
 import type { Decision, Metrics } from './metrics.ts';
 import { sendProblem } from './problem.ts';
-
-/**
- * A record of 1 MiB makes a review of 1.3 MB on CREATE, and an UPDATE carries two (trap 17); the API server
- * takes no request above 3 MiB, and JSON may escape what it forwards. 7 MiB is what controller-runtime allows.
- */
-export const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
+import { BODY_LIMIT_BYTES, readReviews, reviewOf } from './review-body.ts';
 
 export interface AdmissionOptions {
   readonly gate: Pick<Gate, 'review'>;
@@ -38,11 +29,13 @@ export function useAdmission(app: FastifyInstance, options: AdmissionOptions): v
     return operation === 'DELETE' ? guard : gate;
   }
 
+  readReviews(app);
   app.post<{ Querystring: { timeout?: unknown } }>(
-    '/admission',
+    REVIEWS,
     { bodyLimit: BODY_LIMIT_BYTES },
     async (request, reply) => {
-      const body = parseAdmissionReview(request.body);
+      const body = reviewOf(request);
+      if (body === undefined) return refuseTooMuch(reply);
       if (!('review' in body)) {
         request.log.warn({ reason: body.problem }, 'a body that is no review was refused');
         metrics.admission('other', 'denied-400', reply.elapsedTime / 1000);

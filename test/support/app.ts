@@ -29,6 +29,7 @@ const locks: Locks = {
 
 /** Everything but the webhook's part: a guard and a cluster that nobody is to ask. */
 export const bystanders = {
+  admissionPaths: { isRight: (path) => path === '/admission' },
   guard: { review: unexpected },
   releaseLockGuard: { review: unexpected },
   fenceObserver: { review: unexpected },
@@ -137,6 +138,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
     guard: options.guard ?? bystanders.guard,
     releaseLockGuard: options.releaseLockGuard ?? bystanders.releaseLockGuard,
     fenceObserver: options.fenceObserver ?? bystanders.fenceObserver,
+    admissionPaths: bystanders.admissionPaths,
     rest: {
       ...(options.mostWaitsOfOne !== undefined && { mostWaitsOfOne: options.mostWaitsOfOne }),
       clock,
