@@ -9,9 +9,10 @@ import type { Lock } from './gate/lock.ts';
 import { createIsOurs } from './gate/ourselves.ts';
 import { judge } from './gate/verdict.ts';
 import { readStatus } from './helm/record.ts';
-import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
+import { buildApp, buildPlainApp } from './http/app.ts';
 import type { Locks } from './http/locks.ts';
 import { createMetrics } from './http/metrics.ts';
+import { serveWith } from './http/tls.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
@@ -50,6 +51,8 @@ export interface ServiceOptions {
   readonly config: Config;
   /** Unlike that of any other replica. */
   readonly replica: string;
+  /** PEM of who signs the client certificates that reviews must come with, as the configured file has it at the start. */
+  readonly clientCa?: string | undefined;
   /** Where the serving certificate comes from; undefined is an authority in the cluster, as the configuration says. */
   readonly certificates: CertificateSource | undefined;
   readonly kubeConfig: KubeConfig;
@@ -285,6 +288,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const upkeep = createUpkeep({
     config,
     source: options.certificates,
+    clientCa: options.clientCa,
     // An errand: a deploy does not wait behind it.
     requests: forPeople.requests,
     client: forPeople.client,
@@ -295,6 +299,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   const app = buildApp({
     admission: handlers.admission,
+    admissionPaths: upkeep.admissionPaths,
+    demandsClientCertificate: options.clientCa !== undefined,
     rest: { locks, reviews: forPeople.reviews, clock },
     readiness,
     metrics,
@@ -341,7 +347,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const { host, port, metricsPort } = config;
   try {
-    upkeep.start((pair) => serveWith(app, pair));
+    upkeep.start((tls) => serveWith(app, tls));
     await app.listen({ host, port });
     if (metricsPort !== 0) await plain.listen({ host, port: metricsPort });
   } catch (error) {
