@@ -6,9 +6,10 @@ import { endLocks, killAll, tidyUp } from './ending.ts';
 import { kindOfEnding } from './endings.ts';
 import type { Entry } from './log.ts';
 import type { Operation } from './operations.ts';
-import { check, type Violation } from './rules.ts';
+import { check } from './rules.ts';
 import { storyOf } from './story.ts';
 import { type AuditTail, followAuditLog } from './tail.ts';
+import type { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
 export interface CampaignOptions {

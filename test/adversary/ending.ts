@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { passTime, removePod, type Stage } from './deeds.ts';
 import { NAMESPACE } from './log.ts';
-import { BOUND_MS } from './rules.ts';
+import { BOUND_MS } from './rules-of-locks.ts';
 import { type PendingRecord, pendingRecords } from './world.ts';
 
 /** Between two looks at what is left. */
