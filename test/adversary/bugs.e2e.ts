@@ -54,8 +54,8 @@ const BUGS: readonly Bug[] = [
 /** Nothing is to be learnt from several releases, or from those that do not get as far as their hook. */
 function deploy(operation: Operation): Operation {
   if (operation.op !== 'start') return operation;
-  const verb = operation.verb === 'uninstall' ? 'upgrade' : operation.verb;
-  return { ...operation, verb, by: 'synthetic', release: 0, driver: 'secrets', isSlow: false };
+  const verb = operation.verb === 'rollback' ? 'rollback' : 'upgrade';
+  return { ...operation, verb, by: 'synthetic', release: 0, isSlow: false };
 }
 
 /** Helm itself refuses to upgrade over a pending revision; a rollback comes to the gate. */

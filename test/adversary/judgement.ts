@@ -10,7 +10,7 @@ export const STALE_AFTER_MS = 900_000;
 export const STALE_AFTER_RUNNING_MS = 1_800_000;
 
 /** How long a pod has to be gone before its lock is stale. */
-const DEATH_GRACE_MS = 15_000;
+export const DEATH_GRACE_MS = 15_000;
 
 /** Times in whole seconds, and clocks that are read twice. */
 const VAGUE_MS = 2_000;

@@ -31,8 +31,9 @@ export function everyLockEnds(history: History): Violation[] {
 export function locksNameTheirHolder(history: History): Violation[] {
   return history.records.flatMap((record) => {
     const namings = history.named.get(record.uid) ?? [];
-    // Of a creation that nobody heard the answer of, the log may have more than one.
-    const isCertain = record.versions[0]?.entry === record.creation;
+    const { verb, code } = record.creation;
+    // Of a creation without an answer the log may have more than one, and none that it has not told of yet.
+    const isCertain = verb === 'create' && code < 300;
     return isCertain ? namings.flatMap((naming) => whatIsWrong(history, record, naming)) : [];
   });
 }
