@@ -3,6 +3,7 @@ import { envSchema } from 'env-schema';
 import Type, { type Static } from 'typebox';
 import { AUTO_CLEAR, type AutoClear } from './gate/decision.ts';
 import { DRIVERS, type Driver } from './helm/release.ts';
+import { type LabelSelector, parseSelector } from './kubernetes/label-selector.ts';
 
 export interface Config {
   readonly host: string;
@@ -21,7 +22,11 @@ export interface Config {
   readonly maxWaitSeconds: number;
   readonly maxHeld: number;
   readonly staleAfterSeconds: number;
+  readonly staleAfterRunningSeconds: number;
+  readonly deathGraceSeconds: number;
   readonly autoClear: AutoClear;
+  /** Labels of pods whose locks nobody but a person clears. */
+  readonly autoClearExcept: LabelSelector;
   /** How long to go on answering after SIGTERM. */
   readonly drainSeconds: number;
   readonly logLevel: string;
@@ -98,6 +103,12 @@ const HOUR = 3_600;
 const MAX_DRAIN_SECONDS = 300;
 const DAY = 86_400;
 
+/**
+ * An API server goes on for 10 s to take the token of a pod that is gone (kube-apiserver 1.37, tokenSuccessCacheTTL; 9.9 s were
+ * measured). One more is for its own clock, which counts in whole seconds.
+ */
+const MIN_DEATH_GRACE_SECONDS = 11;
+
 /** The least is there to watch a rotation; the most is what a certificate of an authority of one's own may live. */
 const MIN_CERTIFICATE_SECONDS = 10;
 const MIN_AUTHORITY_SECONDS = 30;
@@ -129,6 +140,9 @@ const Environment = Type.Object({
   LOCKKEEPER_MAX_WAIT_SECONDS: wholeNumber('seconds', 0, DAY, 300),
   LOCKKEEPER_MAX_HELD: wholeNumber('calls', 0, 10_000, 20),
   LOCKKEEPER_STALE_AFTER_SECONDS: wholeNumber('seconds', 1, 365 * DAY, 900),
+  LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS: wholeNumber('seconds', 1, 365 * DAY, 7_200),
+  LOCKKEEPER_DEATH_GRACE_SECONDS: wholeNumber('seconds', MIN_DEATH_GRACE_SECONDS, HOUR, 15),
+  LOCKKEEPER_AUTO_CLEAR_EXCEPT: text('helmcharts.helm.cattle.io/chart'),
   LOCKKEEPER_AUTO_CLEAR: oneOf(AUTO_CLEAR, 'dead-holder'),
   LOCKKEEPER_DRIVERS: matching(DRIVER_LIST, 'secrets, configmaps or both, separated by a comma', 'secrets'),
   LOCKKEEPER_DRAIN_SECONDS: wholeNumber('seconds', 0, MAX_DRAIN_SECONDS, 5),
@@ -160,7 +174,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   }
   const problems = unknownNames(given);
   const values = check(given, problems);
-  problems.push(...tlsProblems(given), ...portProblems(values));
+  problems.push(...tlsProblems(given), ...portProblems(values), ...staleProblems(values));
+  const autoClearExcept = selectorOf(values, problems);
   if (problems.length > 0) throw new ConfigError(problems);
 
   return {
@@ -178,7 +193,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     maxWaitSeconds: values.LOCKKEEPER_MAX_WAIT_SECONDS,
     maxHeld: values.LOCKKEEPER_MAX_HELD,
     staleAfterSeconds: values.LOCKKEEPER_STALE_AFTER_SECONDS,
+    staleAfterRunningSeconds: values.LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS,
+    deathGraceSeconds: values.LOCKKEEPER_DEATH_GRACE_SECONDS,
     autoClear: values.LOCKKEEPER_AUTO_CLEAR as AutoClear,
+    autoClearExcept,
     drainSeconds: values.LOCKKEEPER_DRAIN_SECONDS,
     logLevel: values.LOCKKEEPER_LOG_LEVEL,
   };
@@ -221,6 +239,28 @@ function notNumbers(given: Readonly<Record<string, string>>): string[] {
 function portProblems({ LOCKKEEPER_PORT: port, LOCKKEEPER_METRICS_PORT: metrics }: Environment): string[] {
   const clash = port === metrics && port > 0;
   return clash ? [`LOCKKEEPER_METRICS_PORT is ${metrics}, but must differ from LOCKKEEPER_PORT`] : [];
+}
+
+/** A pod that is seen to run is better than silence, so it may be silent for longer. */
+function staleProblems(values: Environment): string[] {
+  const { LOCKKEEPER_STALE_AFTER_SECONDS: silent, LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS: running } = values;
+  if (!(running < silent)) return [];
+  return [
+    `LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS is ${running}, but must be at least LOCKKEEPER_STALE_AFTER_SECONDS, which is ${silent}`,
+  ];
+}
+
+function selectorOf(
+  { LOCKKEEPER_AUTO_CLEAR_EXCEPT: text = '' }: Environment,
+  problems: string[],
+): LabelSelector {
+  try {
+    return parseSelector(text);
+  } catch (error) {
+    const { message } = error as Error;
+    problems.push(`LOCKKEEPER_AUTO_CLEAR_EXCEPT must be a label selector: ${message}`);
+    return [];
+  }
 }
 
 function isBlank(value: string | undefined): boolean {

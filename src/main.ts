@@ -1,9 +1,9 @@
 /** The process around the service: its environment, its signals, its exit code. */
 import { hostname } from 'node:os';
 import closeWithGrace from 'close-with-grace';
-import { pino } from 'pino';
 import { systemClock } from './clock.ts';
 import { readConfig } from './config.ts';
+import { createLog } from './log.ts';
 import { fileSource, readKeyPair } from './tls/files.ts';
 
 /** EX_CONFIG of sysexits.h: another start will fail as well, until somebody changes the configuration. */
@@ -45,7 +45,7 @@ await configured(() => clusterOf(kubeConfig));
 // pino's own destination tries for ever to flush to a pipe that nobody reads any more (sonic-boom's flushSync), and
 // the process would not end. Losing the reader of the log is no reason to stop, nor to hang.
 process.stdout.on('error', () => {});
-const log = pino({ level: config.logLevel, base: null }, process.stdout);
+const log = createLog(config.logLevel, process.stdout);
 const clock = systemClock;
 const certificates = tlsFiles && first && fileSource({ ...tlsFiles, first, clock, log });
 const starting = startService({

@@ -7,7 +7,6 @@ import type { Config } from './config.ts';
 import { createHandlers } from './gate/handlers.ts';
 import type { Lock } from './gate/lock.ts';
 import { createIsOurs } from './gate/ourselves.ts';
-import { podKindOf } from './gate/pod-kind.ts';
 import { judge } from './gate/verdict.ts';
 import { readStatus } from './helm/record.ts';
 import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
@@ -16,6 +15,7 @@ import { createMetrics } from './http/metrics.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
+import { createNamespaceReader } from './kubernetes/namespaces.ts';
 import { createPayloadStatusReader } from './kubernetes/payload-status.ts';
 import { createPodMetadataReader } from './kubernetes/pod-metadata.ts';
 import { createPodReader } from './kubernetes/pods.ts';
@@ -24,9 +24,11 @@ import { createAnnotationsReader, createReleaseLockStore } from './kubernetes/re
 import { createRequests, type RequestPool } from './kubernetes/requests.ts';
 import { createReviews } from './kubernetes/reviews.ts';
 import { startListWatch } from './kubernetes/watch.ts';
+import { createAutoClear } from './locks/auto-clear.ts';
 import { createClearer } from './locks/clear.ts';
 import { createCurrentLocks } from './locks/current.ts';
 import { createDeaths } from './locks/deaths.ts';
+import { createPodDescriber } from './locks/describe-pod.ts';
 import { createLockFinder, readNewest, readNewestInParts } from './locks/find.ts';
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
@@ -35,6 +37,7 @@ import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
 import { createRecordedLocks } from './locks/recorded.ts';
 import { createRegistry } from './locks/registry.ts';
+import { createSilence } from './locks/silence.ts';
 import { createStoryteller } from './locks/storyteller.ts';
 import { startSweep } from './locks/sweep.ts';
 import { createWaits } from './locks/wait.ts';
@@ -81,7 +84,7 @@ const NOT_LISTED = 'the pending releases have not been listed yet';
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { config, replica, kubeConfig, clock, random, log } = options;
-  const { drivers, staleAfterSeconds } = config;
+  const { drivers } = config;
   const connection = connect(kubeConfig, { clock });
   const { date } = connection;
   const registry = createRegistry({
@@ -94,8 +97,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const recorded = createRecordedLocks((key) => wake(key));
   const holders = createHolders({
     recordOf: recorded.recordOf,
-    describePod: async (pod) => ({ podKind: podKindOf(await podMetadata.read(pod)) }),
+    describePod: (pod) => describePod(pod),
     onDescribed: () => wake(),
+    silentSince: createSilence({ now: clock.now, earliestDate: connection.earliestDate }),
     deathOf: (pod) => deaths.of(pod),
     now: clock.now,
   });
@@ -106,6 +110,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ledger.wake(entry);
   }
 
+  const judgeNow = (lock: Lock) => judge(lock, config, clock.now());
   const oneAtATime = createOneAtATime();
 
   /** The watch says where locks may be, once it has said so at all. */
@@ -128,7 +133,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       records,
       events: createEventRecorder(requests, date),
       oneAtATime,
-      staleAfterSeconds,
+      judgeLock: judgeNow,
+      confirmDeath: (pod, signal) => deaths.confirm(pod, signal),
       now: date,
       log,
       onCleared: (request) => metrics.cleared(request),
@@ -138,9 +144,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   // A deploy never waits behind a person's question.
   const forDeploys = connectTo('requests');
   const forPeople = connectTo('errands');
-  const podMetadata = createPodMetadataReader(forPeople.client);
+  const describePod = createPodDescriber({
+    reader: createPodMetadataReader(forPeople.client),
+    except: config.autoClearExcept,
+    log,
+  });
   const waits = createWaits({ drivers, finder: forPeople.finder, watched: registry, clock });
-  const judgeNow = (lock: Lock) => judge(lock, staleAfterSeconds, date());
 
   const current = createCurrentLocks({
     drivers,
@@ -154,20 +163,27 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     random,
   });
   const deaths = createDeaths({
-    pods: () => current.locks().flatMap(({ holder }) => holder?.pod ?? []),
+    // The end of any other pod proves nothing.
+    pods: () =>
+      current.locks().flatMap(({ holder }) => (holder?.podKind === 'job' ? (holder.pod ?? []) : [])),
     reader: createPodReader(forPeople.requests),
     client: forPeople.client,
     onDeath: () => wake(),
     restMs,
     clock,
-    date,
     random,
+    log,
+  });
+  const autoClearIn = createAutoClear({
+    fallback: config.autoClear,
+    readAnnotations: createNamespaceReader(forPeople.requests),
+    now: clock.now,
     log,
   });
   const sweep = startSweep({
     locks: current.locks,
     judge: judgeNow,
-    autoClear: config.autoClear,
+    autoClearIn,
     clearer: forPeople.clearer,
     restMs,
     clock,
@@ -198,6 +214,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     isOurs: createIsOurs({ whoAmI: forDeploys.reviews.whoAmI, log }),
     limits: config,
     policy: config,
+    autoClearIn,
     releaseLocks: {
       find: forPeople.finder.find,
       clearer: forPeople.clearer,
@@ -232,7 +249,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     readNewest: (releases, signal) => readNewest(forPeople.reader, releases, signal),
     judge: judgeNow,
     waiting: locks.waiting,
-    staleAfterSeconds,
+    limits: config,
     restMs,
     clock,
     date,

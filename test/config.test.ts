@@ -32,7 +32,10 @@ const DEFAULTS = {
   maxWaitSeconds: 300,
   maxHeld: 20,
   staleAfterSeconds: 900,
+  staleAfterRunningSeconds: 7_200,
+  deathGraceSeconds: 15,
   autoClear: 'dead-holder',
+  autoClearExcept: [{ key: 'helmcharts.helm.cattle.io/chart', operator: 'exists', values: [] }],
   drainSeconds: 5,
   logLevel: 'info',
 };
@@ -123,7 +126,21 @@ t.test('given a good value, it is read', async (t) => {
     ],
     ['LOCKKEEPER_WEBHOOK_CONFIGURATION', 'gate.example.com', { webhookConfiguration: 'gate.example.com' }],
     ['LOCKKEEPER_STALE_AFTER_SECONDS', '1', { staleAfterSeconds: 1 }],
-    ['LOCKKEEPER_STALE_AFTER_SECONDS', '31536000', { staleAfterSeconds: 31_536_000 }],
+    ['LOCKKEEPER_STALE_AFTER_SECONDS', '7200', { staleAfterSeconds: 7_200 }],
+    ['LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS', '900', { staleAfterRunningSeconds: 900 }],
+    ['LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS', '31536000', { staleAfterRunningSeconds: 31_536_000 }],
+    ['LOCKKEEPER_DEATH_GRACE_SECONDS', '11', { deathGraceSeconds: 11 }],
+    ['LOCKKEEPER_DEATH_GRACE_SECONDS', '3600', { deathGraceSeconds: 3_600 }],
+    [
+      'LOCKKEEPER_AUTO_CLEAR_EXCEPT',
+      'app in (a,b), !c',
+      {
+        autoClearExcept: [
+          { key: 'app', operator: 'in', values: ['a', 'b'] },
+          { key: 'c', operator: 'absent', values: [] },
+        ],
+      },
+    ],
     ...['off', 'dead-holder', 'expired'].map((value): [string, string, object] => [
       'LOCKKEEPER_AUTO_CLEAR',
       value,
@@ -251,9 +268,19 @@ t.test('the name of every variable of the contract is known', async (t) => {
       'LOCKKEEPER_TLS_HOSTS, LOCKKEEPER_TLS_CERT_SECONDS, LOCKKEEPER_TLS_AUTHORITY_SECONDS, ' +
       'LOCKKEEPER_SERVICE_NAME, LOCKKEEPER_WEBHOOK_CONFIGURATION, POD_NAMESPACE, LOCKKEEPER_HOLD_SECONDS, ' +
       'LOCKKEEPER_RETRY_AFTER_SECONDS, LOCKKEEPER_MAX_WAIT_SECONDS, LOCKKEEPER_MAX_HELD, ' +
-      'LOCKKEEPER_STALE_AFTER_SECONDS, LOCKKEEPER_AUTO_CLEAR, LOCKKEEPER_DRIVERS, ' +
+      'LOCKKEEPER_STALE_AFTER_SECONDS, LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS, LOCKKEEPER_DEATH_GRACE_SECONDS, ' +
+      'LOCKKEEPER_AUTO_CLEAR_EXCEPT, LOCKKEEPER_AUTO_CLEAR, LOCKKEEPER_DRIVERS, ' +
       'LOCKKEEPER_DRAIN_SECONDS, LOCKKEEPER_LOG_LEVEL',
   );
+});
+
+t.test('what is stale when is checked together', async (t) => {
+  t.strictSame(problemsOf({ LOCKKEEPER_STALE_AFTER_SECONDS: '7201' }), [
+    'LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS is 7200, but must be at least LOCKKEEPER_STALE_AFTER_SECONDS, which is 7201',
+  ]);
+  t.strictSame(problemsOf({ LOCKKEEPER_AUTO_CLEAR_EXCEPT: 'a in b' }), [
+    'LOCKKEEPER_AUTO_CLEAR_EXCEPT must be a label selector: "a in b" is no requirement of a label selector',
+  ]);
 });
 
 t.test('two listeners need two ports', async (t) => {

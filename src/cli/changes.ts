@@ -2,6 +2,7 @@
  * Tells that something may have changed, from watches on a few paths. What a watch says is not looked at: whoever is
  * woken reads again. A watch that is opened anew begins with all that is there, so nothing is missed in between.
  */
+import { deferred } from '../deferred.ts';
 import type { Change } from '../gate/ports.ts';
 import type { Requests } from '../kubernetes/requests.ts';
 
@@ -29,11 +30,11 @@ const PAUSE_MS = 1_000;
 export function followChanges({ requests, paths, onRefused, after }: ChangesOptions): Changes {
   const stopping = new AbortController();
   const { signal } = stopping;
-  let change = Promise.withResolvers<void>();
+  let change = deferred<void>();
 
   function wake(): void {
     change.resolve();
-    change = Promise.withResolvers();
+    change = deferred();
   }
 
   async function watchOnce(path: string): Promise<void> {
@@ -54,9 +55,9 @@ export function followChanges({ requests, paths, onRefused, after }: ChangesOpti
         if (signal.aborted) return;
         if ((error as { status?: unknown }).status === 403) return onRefused(error as Error);
       }
-      const pause = Promise.withResolvers<void>();
-      const cancel = after(PAUSE_MS, pause.resolve);
-      signal.addEventListener('abort', pause.resolve as () => void, { once: true });
+      const pause = deferred<void>();
+      const cancel = after(PAUSE_MS, () => pause.resolve());
+      signal.addEventListener('abort', () => pause.resolve(), { once: true });
       await pause.promise.finally(cancel);
     }
   }

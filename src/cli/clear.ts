@@ -1,20 +1,36 @@
 /** `lockkeeper clear` */
-import { type ClearRequest, STRATEGIES, type Strategy } from '../gate/clearing.ts';
+import {
+  type ClearRequest,
+  MAX_REASON_LENGTH,
+  STRATEGIES,
+  type Strategy,
+  tidyReason,
+} from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
-import { judge } from '../gate/verdict.ts';
-import { helmCommand } from '../helm/command.ts';
-import { nextCommands } from '../helm/next.ts';
+import { judge, silenceOnly } from '../gate/verdict.ts';
+import { FORCE, REASON } from '../gate/words.ts';
 import { type Arguments, onlyRelease } from './arguments.ts';
+import { askLockkeeper } from './ask-lockkeeper.ts';
 import { type Cluster, withCluster } from './cluster.ts';
 import { EXIT, type ExitCode, Failure } from './exit.ts';
 import { STALE_AFTER_SECONDS } from './flags.ts';
+import { outlookOf } from './outlook.ts';
 import { clearRecord } from './record-clearing.ts';
-import { notCleared, refusalOf } from './refusals.ts';
-import { deleteReleaseLock, type ReleaseLock } from './release-locks.ts';
+import {
+  hasChanged,
+  keptByLockkeeper,
+  lacking,
+  lackingForce,
+  notCleared,
+  type Refusal,
+  readRefusal,
+} from './refusals.ts';
+import { annotate, isForced, type ReleaseLock } from './release-locks.ts';
+import { forceRight, rightInWords } from './rights.ts';
 import type { Sighting } from './sightings.ts';
 import { json, type Terminal } from './terminal.ts';
-import { look, unlessRefused } from './view.ts';
-import { lockedAndWhatNow, lockedBy, lockJson } from './words.ts';
+import { look } from './view.ts';
+import { judged, judgedAndWhatNow, lockedBy, lockJson, named } from './words.ts';
 
 interface Order {
   readonly namespace: string;
@@ -24,18 +40,15 @@ interface Order {
   readonly strategy: Strategy;
   readonly reason: string | undefined;
   readonly judge: (lock: Lock) => Judgement;
+  readonly note: Terminal['note'];
   readonly signal: AbortSignal;
-}
-
-interface Done {
-  readonly cleared: Sighting;
-  readonly next: readonly string[];
 }
 
 export async function clear(args: Arguments, terminal: Terminal): Promise<ExitCode> {
   const name = onlyRelease(args);
   const staleAfter = args.duration('stale-after', STALE_AFTER_SECONDS);
   const revision = args.number('revision');
+  const reason = reasonIn(args);
   const choice = { kubeconfig: args.text('kubeconfig'), context: args.text('context') };
   return withCluster(choice, terminal, async (cluster) => {
     const order: Order = {
@@ -44,28 +57,38 @@ export async function clear(args: Arguments, terminal: Terminal): Promise<ExitCo
       revision,
       force: args.has('force'),
       strategy: STRATEGIES.find((one) => one === args.text('strategy')) ?? 'mark-failed',
-      reason: args.text('reason'),
-      judge: (lock) => judge(lock, staleAfter, cluster.connection.date()),
+      reason,
+      judge: (lock) => judge(lock, silenceOnly(staleAfter), cluster.connection.date()),
+      note: terminal.note,
       signal: new AbortController().signal,
     };
-    const sighting = await find(cluster, order, terminal);
+    const sighting = await find(cluster, order);
     if (args.has('dry-run')) return tryOut(sighting, order, cluster, terminal, args.text('output'));
-    const { next } = await clearOne(cluster, order, sighting);
+    const next = await clearOne(cluster, order, sighting);
     if (args.text('output') === 'json') {
-      terminal.out(json({ cleared: lockJson(sighting), strategy: order.strategy, next }));
+      terminal.out(...json({ cleared: lockJson(sighting), strategy: order.strategy, next }));
     } else {
-      const { number } = sighting.lock.revision;
+      const { number, release } = sighting.lock.revision;
       const how = order.strategy === 'delete' ? 'was deleted' : 'is marked as failed';
-      terminal.out(`revision ${number} of release ${order.namespace}/${name} ${how}\n`);
-      terminal.out(`next: ${next.join('\n  or: ')}\n`);
+      terminal.out(`revision ${number} of release ${named(release)} ${how}`);
+      terminal.out(...next.map((command, index) => `${index === 0 ? 'next' : '  or'}: ${command}`));
     }
     return EXIT.fine;
   });
 }
 
+function reasonIn(args: Arguments): string | undefined {
+  const text = args.text('reason') ?? '';
+  if ([...text].length <= MAX_REASON_LENGTH) return tidyReason(text);
+  throw new Failure(
+    EXIT.usage,
+    `--reason is a line of at most ${MAX_REASON_LENGTH} characters, and has ${[...text].length}`,
+  );
+}
+
 /** @throws Failure when it is free, or not locked by the revision that was named */
-async function find(cluster: Cluster, order: Order, { note }: Terminal): Promise<Sighting> {
-  const { namespace, name, revision } = order;
+async function find(cluster: Cluster, order: Order): Promise<Sighting> {
+  const { namespace, name, revision, note } = order;
   const { sightings, gaps } = await look(cluster, { namespace, name }, order.judge, order.signal);
   for (const gap of gaps) note(gap);
   const [sighting] = sightings;
@@ -84,54 +107,84 @@ function tryOut(
   { out, note }: Terminal,
   output: string | undefined,
 ): ExitCode {
-  const would = force || sighting.judgement.verdict !== 'live';
-  if (output === 'json') out(json({ cleared: null, strategy, next: [], lock: lockJson(sighting) }));
-  note(
-    `${lockedAndWhatNow(sighting, connection.date())}. ${would ? 'It would be cleared' : 'It would be refused'}`,
-  );
+  const would = force || outlookOf(sighting.judgement) === 'stale';
+  const now = connection.date();
+  if (output === 'json') out(...json({ cleared: null, strategy, next: [], lock: lockJson(sighting) }));
+  if (would) note(`it would be cleared: ${judged(sighting, now)}`);
+  else note(`it would not be cleared: ${judgedAndWhatNow(sighting, now)}`);
   return would ? EXIT.fine : EXIT.live;
 }
 
-async function clearOne(cluster: Cluster, order: Order, sighting: Sighting): Promise<Done> {
-  // Lockkeeper clears by marking as failed; whoever wants the record gone does it themselves.
-  if (sighting.releaseLock && order.strategy === 'mark-failed') {
-    const done = await askLockkeeper(cluster, order, sighting, sighting.releaseLock);
-    if (done) return done;
+/** Resolves with the Helm commands that work now. @throws Failure if it was not cleared */
+async function clearOne(cluster: Cluster, order: Order, sighting: Sighting): Promise<readonly string[]> {
+  const { namespace, name, force, strategy, reason, signal } = order;
+  try {
+    // Lockkeeper clears by marking as failed; a record that is to be gone is deleted from here.
+    if (sighting.releaseLock && strategy === 'mark-failed') {
+      const { releaseLock, lock } = sighting;
+      await mark(cluster, order, sighting, releaseLock);
+      const { uid } = releaseLock.metadata;
+      const next = await askLockkeeper(cluster, lock, releaseLock, { uid }, signal);
+      if (next) return next;
+    }
+    const request: ClearRequest = {
+      target: { namespace, name, driver: sighting.lock.revision.release.driver },
+      strategy,
+      uid: sighting.lock.revision.uid,
+      force,
+      trigger: 'rest',
+      by: await cluster.whoAmI(signal),
+      reason,
+    };
+    const outcome = await clearRecord(cluster, request, order.judge, signal);
+    if (outcome.kind === 'cleared') return outcome.next;
+    throw notCleared(outcome, cluster.connection.date());
+  } catch (error) {
+    const refusal = readRefusal(error);
+    throw refusal ? await explained(refusal, cluster, order, sighting) : error;
   }
-  const { namespace, name, force, strategy, reason } = order;
-  const request: ClearRequest = {
-    target: { namespace, name, driver: sighting.lock.revision.release.driver },
-    strategy,
-    uid: sighting.lock.revision.uid,
-    force,
-    trigger: 'rest',
-    by: await cluster.whoAmI(order.signal),
-    reason,
-  };
-  const outcome = await clearRecord(cluster, request, order.judge, order.signal);
-  if (outcome.kind !== 'cleared') throw notCleared(outcome, cluster.connection.date());
-  return { cleared: sighting, next: outcome.next };
 }
 
-/** Undefined if nothing came of it: the ReleaseLock is gone, and its revision is pending still. */
-async function askLockkeeper(
+/** Writes on a ReleaseLock whether it is cleared by force, and why. A mark that somebody left there does not count for this clear. */
+async function mark(
+  { requests }: Cluster,
+  { force, reason, note, signal }: Order,
+  { lock }: Sighting,
+  releaseLock: ReleaseLock,
+): Promise<void> {
+  const because: Record<string, string> = reason === undefined ? {} : { [REASON]: reason };
+  const forcing = force || isForced(releaseLock);
+  if (forcing) return annotate(requests, releaseLock, { [FORCE]: String(force), ...because }, signal);
+  if (reason === undefined) return;
+  try {
+    await annotate(requests, releaseLock, because, signal);
+  } catch (error) {
+    const refusal = readRefusal(error);
+    if (refusal?.kind !== 'right') throw error;
+    const { release } = lock.revision;
+    note(`the reason is not kept for release ${named(release)}: that takes ${rightInWords(refusal.right)}`);
+  }
+}
+
+async function explained(
+  refusal: Refusal,
   cluster: Cluster,
   order: Order,
   sighting: Sighting,
-  releaseLock: ReleaseLock,
-): Promise<Done | undefined> {
-  const { lock } = sighting;
-  try {
-    await deleteReleaseLock(cluster.requests, releaseLock, order.force, order.signal);
-  } catch (error) {
-    throw refusalOf(error as Error) ?? error;
+): Promise<Failure> {
+  switch (refusal.kind) {
+    case 'right':
+      return lacking(refusal.right, sighting);
+    case 'force':
+      return lackingForce(sighting, cluster.connection.date());
+    case 'changed':
+      return hasChanged();
+    case 'kept': {
+      const { namespace, name, force, signal } = order;
+      const [latest] = (await look(cluster, { namespace, name }, order.judge, signal)).sightings;
+      if (latest?.lock.revision.uid !== sighting.lock.revision.uid) return hasChanged();
+      const mayForce = force ? undefined : await cluster.mayI(forceRight(namespace), signal);
+      return keptByLockkeeper(refusal.words, latest, { force, mayForce });
+    }
   }
-  const { release, uid } = lock.revision;
-  const read = await unlessRefused(cluster.reader.all(release, order.signal));
-  // Whoever sees no records has Lockkeeper's word.
-  if ('refusal' in read)
-    return { cleared: sighting, next: [helmCommand(release, `upgrade ${release.name} CHART`)] };
-  const [newest] = read.found;
-  const isStill = newest?.uid === uid && newest.status === lock.revision.status;
-  return isStill ? undefined : { cleared: sighting, next: nextCommands(release, read.found) };
 }

@@ -1,12 +1,14 @@
 /** The cluster that a command is about, over connections of its own. */
 import type { KubeConfig } from '@kubernetes/client-node';
 import { systemClock } from '../clock.ts';
+import { userName } from '../gate/user-name.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import type { Connection } from '../kubernetes/connection.ts';
 import type { Requests } from '../kubernetes/requests.ts';
 import type { RevisionReader } from '../locks/newest-revision.ts';
 import { EXIT, Failure } from './exit.ts';
 import { type KubeconfigChoice, loadKubeconfig, namespaceOf, type Place } from './kubeconfig.ts';
+import { attributesOf, type Right } from './rights.ts';
 
 export interface Cluster {
   readonly kubeConfig: KubeConfig;
@@ -16,8 +18,10 @@ export interface Cluster {
   readonly requests: Requests;
   readonly client: KubernetesClient;
   readonly reader: RevisionReader;
-  /** Who asks, as the API server names them; `somebody` if it does not say. */
+  /** The user of the kubeconfig, by a name that is safe to store; `somebody` if the API server does not say. */
   whoAmI(signal: AbortSignal): Promise<string>;
+  /** Whether this user has a right; undefined if the API server does not say. */
+  mayI(right: Right, signal: AbortSignal): Promise<boolean | undefined>;
 }
 
 /** Resolves with what `work` resolves with; lets go of the cluster then. */
@@ -52,7 +56,8 @@ export async function withCluster<T>(
       requests,
       client,
       reader: createRevisionReader(client),
-      whoAmI: (signal) => reviews.whoAmI(signal).catch(() => 'somebody'),
+      whoAmI: (signal) => reviews.whoAmI(signal).then(userName, () => 'somebody'),
+      mayI: (right, signal) => reviews.mayI(attributesOf(right), signal).catch(() => undefined),
     });
   } finally {
     await connection.close();

@@ -1,7 +1,18 @@
 /** Every command: what it is called, what `--help` says of it, and where it is, which is loaded when it is called. */
+import { MAX_REASON_LENGTH } from '../gate/clearing.ts';
 import type { Arguments, Flag } from './arguments.ts';
 import { EXIT, type ExitCode } from './exit.ts';
-import { ALL_NAMESPACES, CLUSTER_FLAGS, HELP, NAMESPACE, OUTPUT, STALE_AFTER, timeoutFlag } from './flags.ts';
+import {
+  ALL_NAMESPACES,
+  CLUSTER_FLAGS,
+  HELP,
+  NAMESPACE,
+  NO_CLEAR_STALE,
+  OUTPUT,
+  STALE_AFTER,
+  timeoutFlag,
+} from './flags.ts';
+import { demandNode, SERVICE_NODE } from './node-version.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface Command {
@@ -50,13 +61,14 @@ const WAIT: Command = {
   line: 'Waits until nobody deploys a release',
   about:
     'Waits until a release is free, and ends at once if it is. A watch tells when, so that it costs nothing to wait long.\n' +
-    'Whoever deploys next may be somebody else: "lockkeeper run" waits, and then deploys.',
+    'It clears a stale lock that is in the way, and never a live one. Somebody else may deploy before you do:\n' +
+    '"lockkeeper run" waits, and then deploys.',
   examples: [
     ['Until api is free, for ten minutes at most', 'lockkeeper wait api -n prod'],
-    ['Is anybody deploying it?', 'lockkeeper wait api -n prod --timeout 0'],
+    ['Is it free? This changes nothing', 'lockkeeper wait api -n prod --timeout 0 --no-clear-stale'],
   ],
   usage: 'lockkeeper wait RELEASE [options]',
-  flags: [NAMESPACE, timeoutFlag('10m'), ...CLUSTER_FLAGS, OUTPUT, STALE_AFTER, HELP],
+  flags: [NAMESPACE, timeoutFlag('10m'), NO_CLEAR_STALE, ...CLUSTER_FLAGS, OUTPUT, STALE_AFTER, HELP],
   exits: sorted(EXIT.fine, EXIT.locked),
   run: async (args, terminal) => (await import('./wait.ts')).wait(args, terminal),
 };
@@ -77,14 +89,21 @@ const CLEAR: Command = {
   flags: [
     NAMESPACE,
     { name: 'revision', value: 'NUMBER', text: 'Clear this revision only; leave any other one alone.' },
-    { name: 'force', text: 'Clear it even if it is live. Lockkeeper asks for a right of its own then.' },
+    {
+      name: 'force',
+      text: 'Clear it even if it is live. With Lockkeeper that takes a right, which the role admin has.',
+    },
     {
       name: 'strategy',
       value: 'STRATEGY',
       text: 'mark-failed keeps the revision in helm history, delete removes its record. Default: mark-failed.',
       oneOf: ['mark-failed', 'delete'],
     },
-    { name: 'reason', value: 'TEXT', text: 'Why, for helm history and the Event.' },
+    {
+      name: 'reason',
+      value: 'TEXT',
+      text: `Why, for helm history and the Event, in at most ${MAX_REASON_LENGTH} characters.`,
+    },
     { name: 'dry-run', text: 'Say what would happen, and change nothing.' },
     ...CLUSTER_FLAGS,
     OUTPUT,
@@ -99,9 +118,10 @@ const RUN: Command = {
   name: 'run',
   line: 'Waits its turn, runs Helm, and leaves no lock behind if Helm is killed',
   about:
-    'Waits until the release is free, and then runs Helm as it is given after "--". Release, namespace and cluster are\n' +
-    'those of Helm’s own arguments and environment. If Helm is killed, or the job is cancelled, the lock is cleared that\n' +
-    'Helm provably left behind: the records of this Helm were seen when they were made, and no other one is touched.',
+    'Waits until the release is free, and then runs Helm as it is given after "--". It clears a stale lock that is in the\n' +
+    'way, and never a live one. Release, namespace and cluster are those of Helm’s own arguments and environment. If Helm\n' +
+    'is killed, or the job is cancelled, the lock that this Helm left behind is cleared: its records were seen when they\n' +
+    'were made, and no other one is touched.',
   examples: [
     ['Deploy when it is our turn', 'lockkeeper run -- helm upgrade --install api ./chart -n prod'],
     ['Give up after a minute', 'lockkeeper run --timeout 1m -- helm rollback api -n prod'],
@@ -109,6 +129,7 @@ const RUN: Command = {
   usage: 'lockkeeper run [options] -- helm COMMAND [helm options]',
   flags: [
     timeoutFlag('10m'),
+    NO_CLEAR_STALE,
     {
       name: 'grace',
       value: 'DURATION',
@@ -134,6 +155,7 @@ const SERVE: Command = {
   flags: [HELP],
   exits: [],
   async run() {
+    demandNode('lockkeeper serve', SERVICE_NODE, process.versions.node);
     await import('../main.ts');
     return undefined;
   },

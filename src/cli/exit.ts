@@ -30,11 +30,14 @@ export const MEANINGS: Readonly<Record<ExitCode, string>> = {
 /** An end that was foreseen. Its message is for a person, and says what to do. */
 export class Failure extends Error {
   readonly code: ExitCode;
+  /** Lines that belong to the message. */
+  readonly details: readonly string[];
 
-  constructor(code: ExitCode, message: string) {
+  constructor(code: ExitCode, message: string, details: readonly string[] = []) {
     super(message);
     this.name = 'Failure';
     this.code = code;
+    this.details = details;
   }
 }
 

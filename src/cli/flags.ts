@@ -48,4 +48,9 @@ export function timeoutFlag(byDefault: string): Flag {
   };
 }
 
+export const NO_CLEAR_STALE: Flag = {
+  name: 'no-clear-stale',
+  text: 'Leave a stale lock alone, and wait for its end as well.',
+};
+
 export const HELP: Flag = { name: 'help', short: 'h', text: 'Prints this.' };

@@ -4,27 +4,27 @@ import type { Command } from './commands.ts';
 import { type ExitCode, MEANINGS } from './exit.ts';
 import { table } from './table.ts';
 
-export function commandHelp({ about, examples, flags, exits, usage }: Command): string {
-  return [
+export function commandHelp({ about, examples, flags, exits, usage }: Command): readonly string[] {
+  return linesOf([
     about,
     `Examples:\n${examples.map(([why, command]) => `  # ${why}\n  ${command}\n`).join('\n')}`.trimEnd(),
     `Options:\n${indent(table(flags.map((flag) => [signature(flag), flag.text])))}`,
     `Usage:\n  ${usage}`,
     ...(exits.length > 0 ? [`Exit codes:\n${exitCodes(exits)}`] : []),
-  ]
-    .join('\n\n')
-    .concat('\n');
+  ]);
 }
 
-export function overview(commands: readonly Command[]): string {
-  return [
+export function overview(commands: readonly Command[]): readonly string[] {
+  return linesOf([
     'One Helm deploy at a time, for every release in a Kubernetes cluster.',
     `Commands:\n${indent(table(commands.map(({ name, line }) => [name, line])))}`,
     'Usage:\n  lockkeeper COMMAND [options]',
     'Use "lockkeeper COMMAND --help" for more about a command, and "lockkeeper --version" for the version.',
-  ]
-    .join('\n\n')
-    .concat('\n');
+  ]);
+}
+
+function linesOf(paragraphs: readonly string[]): readonly string[] {
+  return paragraphs.join('\n\n').split('\n');
 }
 
 export function exitCodes(codes: readonly ExitCode[]): string {
@@ -36,6 +36,6 @@ function signature({ name, short, value }: Flag): string {
   return `${short ? `-${short}, ` : '    '}--${name}${value ? `=${value}` : ''}`;
 }
 
-function indent(text: string): string {
-  return text.trimEnd().replace(/^/gm, '  ');
+function indent(lines: readonly string[]): string {
+  return lines.map((line) => `  ${line}`).join('\n');
 }

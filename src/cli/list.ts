@@ -1,5 +1,5 @@
 /** `lockkeeper list` */
-import { judge } from '../gate/verdict.ts';
+import { judge, silenceOnly } from '../gate/verdict.ts';
 import type { Arguments } from './arguments.ts';
 import { withCluster } from './cluster.ts';
 import { EXIT, type ExitCode, Failure } from './exit.ts';
@@ -18,11 +18,11 @@ export async function list(args: Arguments, terminal: Terminal): Promise<ExitCod
   return withCluster(choice, terminal, async (cluster) => {
     const namespace = all ? undefined : (args.text('namespace') ?? cluster.namespace);
     const now = cluster.connection.date;
-    const verdictOn = (lock: Parameters<typeof judge>[0]) => judge(lock, staleAfter, now());
+    const verdictOn = (lock: Parameters<typeof judge>[0]) => judge(lock, silenceOnly(staleAfter), now());
     const { sightings, gaps } = await look(cluster, { namespace }, verdictOn, new AbortController().signal);
     for (const gap of gaps) terminal.note(gap);
-    if (args.text('output') === 'json') terminal.out(json({ items: sightings.map(lockJson) }));
-    else if (sightings.length > 0) terminal.out(lockTable(sightings, all, now()));
+    if (args.text('output') === 'json') terminal.out(...json({ items: sightings.map(lockJson) }));
+    else if (sightings.length > 0) terminal.out(...lockTable(sightings, all, now()));
     else terminal.note(`no release is locked${all ? '' : ` in namespace ${namespace}`}`);
     return EXIT.fine;
   });

@@ -4,6 +4,7 @@ import { COMMANDS, type Command } from './commands.ts';
 import { EXIT, exitCodeOf, Failure } from './exit.ts';
 import { HELP } from './flags.ts';
 import { commandHelp, overview } from './help.ts';
+import { CLI_NODE, demandNode } from './node-version.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Resolves with the exit code; undefined where the process goes on. Whatever goes wrong is told on stderr. */
@@ -15,7 +16,7 @@ export async function program(
   try {
     return await dispatch(words, terminal, version);
   } catch (error) {
-    terminal.note((error as Error).message);
+    terminal.note((error as Error).message, ...(error instanceof Failure ? error.details : []));
     const code = exitCodeOf(error);
     if (code === EXIT.usage) terminal.note('see "lockkeeper --help", or "lockkeeper COMMAND --help"');
     return code;
@@ -27,9 +28,10 @@ async function dispatch(
   terminal: Terminal,
   version: string,
 ): Promise<number | undefined> {
+  demandNode('lockkeeper', CLI_NODE, process.versions.node);
   const [first, ...rest] = words;
   if (first === '--version') {
-    terminal.out(`${version}\n`);
+    terminal.out(version);
     return EXIT.fine;
   }
   if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
@@ -46,10 +48,10 @@ async function dispatch(
 /** Who asked for nothing is told the same on stderr, and it is wrong usage. */
 function help([name]: readonly string[], isWrong: boolean, { out, note }: Terminal): number {
   if (isWrong) {
-    note(overview(COMMANDS).trimEnd());
+    note(...overview(COMMANDS));
     return EXIT.usage;
   }
-  out(name === undefined ? overview(COMMANDS) : commandHelp(commandNamed(name)));
+  out(...(name === undefined ? overview(COMMANDS) : commandHelp(commandNamed(name))));
   return EXIT.fine;
 }
 

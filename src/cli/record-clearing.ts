@@ -3,7 +3,6 @@ import type { ClearOutcome, ClearRequest } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { DRIVERS } from '../helm/release.ts';
 import type { Cluster } from './cluster.ts';
-import { STALE_AFTER_SECONDS } from './flags.ts';
 import { createRecordFinder } from './view.ts';
 
 export async function clearRecord(
@@ -18,13 +17,13 @@ export async function clearRecord(
     import('../kubernetes/records.ts'),
     import('../kubernetes/events.ts'),
   ]);
+  const records = createRecordStore(requests);
   const clearer = createClearer({
-    finder: createRecordFinder(reader, DRIVERS),
+    finder: { find: createRecordFinder({ reader, drivers: DRIVERS, records }).findInPayload },
     reader,
-    records: createRecordStore(requests),
+    records,
     events: createEventRecorder(requests, connection.date),
     oneAtATime: (work) => work(),
-    staleAfterSeconds: STALE_AFTER_SECONDS,
     judgeLock,
     now: connection.date,
     log: pino({ level: 'silent' }),

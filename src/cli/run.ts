@@ -14,7 +14,7 @@ import { type HelmProxy, startProxy } from './run/proxy.ts';
 import type { Terminal } from './terminal.ts';
 import { waitForTurn } from './turn.ts';
 import { WAIT_SECONDS } from './wait.ts';
-import { lockedAndWhatNow } from './words.ts';
+import { judgedAndWhatNow } from './words.ts';
 
 /** GitHub sends SIGTERM 7.5 s after SIGINT, and kills 2.5 s later; the lock is to be cleared by then. */
 const GRACE_SECONDS = 5;
@@ -30,6 +30,7 @@ interface Run {
   readonly graceMs: number;
   readonly withProxy: boolean;
   readonly staleAfterSeconds: number;
+  readonly clearStale: boolean;
   /** By the clock of waits: nobody waits for a turn after it. */
   readonly deadline: number;
   readonly signals: Signals;
@@ -66,6 +67,7 @@ export async function runHelm(
       graceMs,
       withProxy: !args.has('no-proxy'),
       staleAfterSeconds,
+      clearStale: !args.has('no-clear-stale'),
       deadline: systemClock.now() + seconds * 1000,
       signals,
       terminal,
@@ -89,15 +91,16 @@ async function takeTurns(cluster: Cluster, run: Run): Promise<number> {
 
 /** Undefined when it is our turn; else how to end. */
 async function waitForAll(cluster: Cluster, run: Run): Promise<number | undefined> {
-  const { deploy, deadline, staleAfterSeconds, signals, terminal } = run;
+  const { deploy, deadline, signals, terminal } = run;
   const namespace = deploy.namespace ?? cluster.namespace;
   for (const name of deploy.releases) {
     const seconds = Math.max(0, (deadline - systemClock.now()) / 1000);
-    const turn = { namespace, name, seconds, staleAfterSeconds, note: terminal.note, signal: signals.first };
+    const { note } = terminal;
+    const turn = { ...run, command: 'lockkeeper run', namespace, name, seconds, note, signal: signals.first };
     try {
       const left = await waitForTurn(cluster, turn);
       if (left === undefined) continue;
-      terminal.note(`${lockedAndWhatNow(left, cluster.connection.date())}. Helm was not started`);
+      note(`Helm was not started: ${judgedAndWhatNow(left, cluster.connection.date())}`);
       return EXIT.locked;
     } catch (error) {
       if (!signals.first.aborted) throw error;

@@ -4,11 +4,12 @@
  */
 import type { Judgement, Lock } from '../gate/lock.ts';
 import type { Driver } from '../helm/release.ts';
+import type { Opinion } from './outlook.ts';
 import { lockIn, type ReleaseLock } from './release-locks.ts';
 
 export interface Sighting {
   readonly lock: Lock;
-  readonly judgement: Judgement;
+  readonly judgement: Opinion;
   readonly waiting: number;
   /** Undefined if there is none, or none that may be read. */
   readonly releaseLock: ReleaseLock | undefined;
@@ -42,10 +43,10 @@ export function combine(
   });
 }
 
-function judgementOf(releaseLock: ReleaseLock | undefined): Judgement | undefined {
+function judgementOf(releaseLock: ReleaseLock | undefined): Opinion | undefined {
   const { verdict, reason = '' } = releaseLock?.status ?? {};
   // When a live one will be stale is Lockkeeper's business, and said in its reason.
-  return verdict && { verdict, reason, staleInSeconds: 0 };
+  return verdict ? { verdict, reason, staleInSeconds: 0 } : undefined;
 }
 
 function byName({ revision: { release: a } }: Lock, { revision: { release: b } }: Lock): number {

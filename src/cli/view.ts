@@ -1,7 +1,9 @@
 /** Reads both sides of the locks: Helm's records, by their metadata, and ReleaseLocks. */
 import type { Judgement, Lock } from '../gate/lock.ts';
-import { DRIVERS, type Driver, PENDING_SELECTOR, readRevision } from '../helm/release.ts';
-import { createLockFinder, type FoundLock, type LockFinder } from '../locks/find.ts';
+import { DRIVERS, type Driver, PENDING_SELECTOR, type Revision, readRevision } from '../helm/release.ts';
+import { createPayloadStatusReader } from '../kubernetes/payload-status.ts';
+import { createRecordStore, type RecordStore } from '../kubernetes/records.ts';
+import { createLockFinder, type LockFinder } from '../locks/find.ts';
 import type { Cluster } from './cluster.ts';
 import { EXIT, Failure } from './exit.ts';
 import { readReleaseLocks, releaseLocksPath } from './release-locks.ts';
@@ -18,9 +20,11 @@ export interface Answer {
   readonly gaps: readonly string[];
   /** Where records could be read. */
   readonly drivers: readonly Driver[];
-  /** Whether there could be ReleaseLocks. */
-  readonly isServed: boolean;
+  readonly lockkeeper: Presence;
 }
+
+/** Of Lockkeeper in the cluster, as its ReleaseLocks show: `hidden` is there, for people with more rights. */
+export type Presence = 'there' | 'absent' | 'hidden';
 
 type Read<T> = { readonly found: T } | { readonly refusal: Error };
 
@@ -50,39 +54,53 @@ export async function look(
       ...(served ? [] : withoutDrivers(drivers, question)),
     ],
     drivers,
-    isServed: served !== undefined,
+    lockkeeper: 'refusal' in releaseLocks ? 'hidden' : served ? 'there' : 'absent',
   };
 }
 
 /** The newest revisions that are pending. Their holders are not in the records. */
 async function readLocks(
-  { client, reader }: Pick<Cluster, 'client' | 'reader'>,
+  { client, reader, requests }: Pick<Cluster, 'client' | 'reader' | 'requests'>,
   driver: Driver,
   question: Question,
   signal: AbortSignal,
 ): Promise<readonly Lock[]> {
   if (question.name !== undefined) {
-    const found = await createRecordFinder(reader, [driver]).find(question, signal);
+    const finder = createRecordFinder({ reader, drivers: [driver], records: createRecordStore(requests) });
+    const found = await finder.findInPayload(question, signal);
     return found ? [found.lock] : [];
   }
   const { namespace } = question;
   const where = namespace === undefined ? {} : { namespace };
   const { items } = await client.list(driver, { ...where, labelSelector: PENDING_SELECTOR }, signal);
   const pending = items.map((item) => readRevision(driver, item)).filter((found) => found !== undefined);
-  return createRecordFinder(reader, [driver], pending).list(namespace, signal);
+  return createRecordFinder({ reader, drivers: [driver], pending }).list(namespace, signal);
 }
 
-/** Finds locks by Helm's records alone. @param suspects what `list` looks at */
-export function createRecordFinder(
-  reader: Cluster['reader'],
-  drivers: readonly Driver[],
-  suspects: FoundLock['revisions'] = [],
-): LockFinder {
+export interface RecordFinderOptions {
+  readonly reader: Cluster['reader'];
+  readonly drivers: readonly Driver[];
+  /** What `list` looks at. */
+  readonly pending?: readonly Revision[];
+  /** For `findInPayload`; without it, the labels alone tell. */
+  readonly records?: RecordStore;
+}
+
+/** Finds locks by Helm's records alone. */
+export function createRecordFinder(options: RecordFinderOptions): LockFinder {
+  const { reader, drivers, pending = [], records } = options;
+  const statusInPayload = records && createPayloadStatusReader(records);
   return createLockFinder({
     drivers,
     reader,
-    suspects: () => suspects.map(({ release }) => release),
+    suspects: () => pending.map(({ release }) => release),
     holders: { lockOf: (revision) => ({ revision, holder: undefined }) },
+    ...(statusInPayload && {
+      async statusInPayload(revision, signal) {
+        const read = await unlessRefused(statusInPayload(revision, signal));
+        return 'found' in read ? read.found : undefined; // without the right to read it, its label is all that is known
+      },
+    }),
   });
 }
 
@@ -102,11 +120,8 @@ function place({ namespace }: Question): string {
 function blind(reads: readonly Read<unknown>[], question: Question): Failure {
   const refusals = reads.flatMap((read) => ('refusal' in read ? [`  ${read.refusal.message}`] : []));
   const elsewhere = question.namespace === undefined ? ', or name a namespace with -n' : '';
-  const way = `ask for the right to list and watch releaselocks.lockkeeper.dev, or secrets, ${place(question)}${elsewhere}`;
-  return new Failure(
-    EXIT.forbidden,
-    [`you may not see who deploys ${place(question)}: ${way}`, ...refusals].join('\n'),
-  );
+  const way = `ask for the right to list and watch releaselocks.lockkeeper.dev, which the role view usually has, or secrets, ${place(question)}${elsewhere}`;
+  return new Failure(EXIT.forbidden, `you may not see who deploys ${place(question)}: ${way}`, refusals);
 }
 
 function withoutReleaseLocks(read: Read<unknown>, question: Question): string {

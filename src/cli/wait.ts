@@ -5,7 +5,7 @@ import { EXIT, type ExitCode } from './exit.ts';
 import { STALE_AFTER_SECONDS } from './flags.ts';
 import { json, type Terminal } from './terminal.ts';
 import { waitForTurn } from './turn.ts';
-import { lockedAndWhatNow, lockJson } from './words.ts';
+import { judgedAndWhatNow, lockJson } from './words.ts';
 
 /** As over REST. */
 export const WAIT_SECONDS = 600;
@@ -19,12 +19,21 @@ export async function wait(args: Arguments, terminal: Terminal): Promise<ExitCod
     const { note } = terminal;
     const namespace = args.text('namespace') ?? cluster.namespace;
     const { signal } = new AbortController();
-    const left = await waitForTurn(cluster, { namespace, name, seconds, staleAfterSeconds, note, signal });
+    const left = await waitForTurn(cluster, {
+      namespace,
+      name,
+      seconds,
+      staleAfterSeconds,
+      clearStale: !args.has('no-clear-stale'),
+      command: 'lockkeeper wait',
+      note,
+      signal,
+    });
     if (args.text('output') === 'json') {
-      terminal.out(json({ free: left === undefined, lock: left ? lockJson(left) : null }));
+      terminal.out(...json({ free: left === undefined, lock: left ? lockJson(left) : null }));
     }
     if (left === undefined) return EXIT.fine;
-    note(lockedAndWhatNow(left, cluster.connection.date()));
+    note(judgedAndWhatNow(left, cluster.connection.date()));
     return EXIT.locked;
   });
 }

@@ -6,7 +6,9 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TLocalizedValidationError } from 'typebox/error';
 import type { Driver } from '../helm/release.ts';
+import { printable } from '../printable.ts';
 import type { Client, Pod, User } from './lock.ts';
+import { userName } from './user-name.ts';
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
@@ -141,7 +143,7 @@ function problemIn(prefix: string, errors: readonly TLocalizedValidationError[])
   const path = `${prefix}${deepest.instancePath.slice(1).replaceAll('/', '.')}`.replace(/\.$/, '');
   const must =
     deepest.keyword === 'const' ? `must be ${JSON.stringify(deepest.params.allowedValue)}` : deepest.message;
-  return `not an AdmissionReview of admission.k8s.io/v1: ${path || 'the body'} ${must}`;
+  return `not an AdmissionReview of admission.k8s.io/v1: ${printable(path) || 'the body'} ${must}`;
 }
 
 function driverOf({ group, resource }: Resource): Driver | undefined {
@@ -163,7 +165,7 @@ function toReview(operation: string, driver: Driver | undefined, request: Reques
     // With generateName the request has no name yet, but the object has.
     name: object.metadata?.name || request.name || '',
     type: object.type ?? undefined,
-    labels: object.metadata?.labels ?? {},
+    labels: toLabels(object),
     annotations: object.metadata?.annotations ?? {},
     objectUid: object.metadata?.uid ?? '',
     dryRun: request.dryRun ?? false,
@@ -180,9 +182,15 @@ function toStored(object: Request['oldObject']): StoredObject {
   const { type, metadata } = object ?? {};
   return {
     type: type ?? undefined,
-    labels: metadata?.labels ?? {},
+    labels: toLabels(object),
     annotations: metadata?.annotations ?? {},
   };
+}
+
+/** An API server sends no labels that are unsafe to show, but a forged review can. */
+function toLabels(object: Request['object']): Review['labels'] {
+  const labels = Object.entries(object?.metadata?.labels ?? {});
+  return Object.fromEntries(labels.map(([key, value]) => [key, printable(value)]));
 }
 
 function toWrite({ userInfo, object, oldObject }: Request): ReleaseLockWrite {
@@ -209,17 +217,12 @@ const POD_UID = 'authentication.kubernetes.io/pod-uid';
 /** The key under which EKS says which role a session belongs to. */
 const CANONICAL_ARN = 'canonicalArn';
 
-/** Longer names of users are cut: they are remembered, and shown to people. */
-const MAX_USER_LENGTH = 1_024;
-
 const pods = Compile(Type.Object({ namespace: Namespace, name: Name, uid: Uid }));
 
 function toClient({ username, extra }: Request['userInfo']): Client {
-  const name = username || 'an unnamed user';
-  const user = name.length > MAX_USER_LENGTH ? `${name.slice(0, MAX_USER_LENGTH)}…` : name;
+  const user = userName(username || 'an unnamed user');
   const [canonicalArn] = extra?.[CANONICAL_ARN] ?? [];
-  const isArn = canonicalArn !== undefined && canonicalArn !== '' && canonicalArn.length <= MAX_USER_LENGTH;
-  return { user, ...(isArn && { canonicalArn }), pod: toPod(user, extra) };
+  return { user, ...(canonicalArn && { canonicalArn: userName(canonicalArn) }), pod: toPod(user, extra) };
 }
 
 function toPod(user: string, extra: Request['userInfo']['extra']): Pod | undefined {

@@ -14,6 +14,13 @@ export type Attempt =
   /** It will not go away by trying again. */
   | { readonly kind: 'stays' };
 
+/** The name that is left behind in `helm history` where nobody but Lockkeeper decided. */
+export const LOCKKEEPER = 'lockkeeper';
+
+function isRollback({ status }: Deploy): boolean {
+  return status === 'pending-rollback';
+}
+
 /** @throws the signal's reason, once that is aborted */
 export type ClearTheWay = (deploy: Deploy, judged: JudgedLock, signal: AbortSignal) => Promise<Attempt>;
 
@@ -33,7 +40,8 @@ export function createClearTheWay({ clearer, log }: { clearer: Clearer; log: Log
           strategy: 'mark-failed',
           force: false,
           trigger: 'deploy',
-          by: who(deploy.client),
+          // A rollback over a silent lock is its user's own decision. A dead holder is Lockkeeper's finding.
+          by: judgement.verdict === 'expired' && isRollback(deploy) ? who(deploy.client) : LOCKKEEPER,
         },
         signal,
       );

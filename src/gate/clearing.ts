@@ -1,6 +1,8 @@
 /** What it means to clear a lock: how, by whom, what may come of it, and the words that are left behind. */
 import type { Driver } from '../helm/release.ts';
+import { replaceUnsafe } from '../printable.ts';
 import { timestamp } from '../timestamp.ts';
+import { isStale } from './doors.ts';
 import type { Judgement, Lock } from './lock.ts';
 
 /**
@@ -18,6 +20,16 @@ export interface Target {
   readonly namespace: string;
   readonly name: string;
   readonly driver?: Driver;
+}
+
+/** Of a reason that somebody gives, in characters. */
+export const MAX_REASON_LENGTH = 200;
+
+/** A reason as it is kept: one line without unsafe characters, cut to its longest. Undefined if nothing is left of it. */
+export function tidyReason(text: string): string | undefined {
+  const line = replaceUnsafe(text, (character) => (/[\s\u0085]/.test(character) ? ' ' : ''));
+  const words = line.replaceAll(/\s+/g, ' ').trim();
+  return [...words].slice(0, MAX_REASON_LENGTH).join('').trimEnd() || undefined;
 }
 
 export interface ClearRequest {
@@ -75,7 +87,7 @@ export function describeClearing(
   judgement: Judgement,
   now: number,
 ): string {
-  const how = force && judgement.verdict === 'live' ? 'Cleared by force' : 'Cleared';
+  const how = force && !isStale(judgement) ? 'Cleared by force' : 'Cleared';
   const why = reason ? `${judgement.reason}; ${reason}` : judgement.reason;
   return `${how} by ${by} at ${timestamp(now)}, was ${revision.status}: ${why}`;
 }

@@ -26,7 +26,7 @@ import type { Denial, Review } from './admission-review.ts';
 import { isStale, passageOf } from './doors.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
 import { relationOf } from './same-client.ts';
-import { judge } from './verdict.ts';
+import { judge, type StaleLimits } from './verdict.ts';
 import { ALLOW_DELETE, lostTheRace, malformed, ungated } from './words.ts';
 
 /** The creation of a pending revision: what the gate is about. */
@@ -234,9 +234,8 @@ export interface ClusterFacts {
 export const AUTO_CLEAR = ['off', 'dead-holder', 'expired'] as const;
 export type AutoClear = (typeof AUTO_CLEAR)[number];
 
-export interface Policy {
+export interface Policy extends StaleLimits {
   readonly autoClear: AutoClear;
-  readonly staleAfterSeconds: number;
 }
 
 export type Decision =
@@ -246,20 +245,23 @@ export type Decision =
   | { readonly kind: 'hold'; readonly lock: Lock; readonly judgement: Judgement };
 
 /**
- * Rules 3 to 7.
+ * What becomes of a deploy.
  * @param now milliseconds since 1970, by the clock that stamps the records
+ * @param judgeLock default: by `now` and the record's own times
  */
 export function decide(
   deploy: Deploy,
   { rival, below }: ClusterFacts,
-  { autoClear, staleAfterSeconds }: Policy,
+  policy: Policy,
   now: number,
+  judgeLock: (lock: Lock) => Judgement = (lock) => judge(lock, policy, now),
 ): Decision {
   if (rival !== undefined && rival.revision.uid !== deploy.uid) {
     return { kind: 'deny', denial: { code: 409, message: lostTheRace(rival, deploy.revision, now) } };
   }
   if (below === undefined || !isLocking(below)) return { kind: 'allow' };
-  const judgement = judge(below, staleAfterSeconds, now);
+  const judgement = judgeLock(below);
+  const autoClear = autoClearOf(below, policy);
   // Nothing is cleared here: Helm itself goes on where an uninstall broke off.
   if (isUninstalling(below) && isStale(judgement)) return { kind: 'allow' };
   const isRollback = deploy.status === 'pending-rollback';
@@ -288,10 +290,16 @@ function isUninstalling({ revision }: Lock): boolean {
   return revision.status === 'uninstalling';
 }
 
+/** What of a policy holds for a lock: some pods have another keeper, whose next attempt would be spoilt. */
+export function autoClearOf({ holder }: Lock, { autoClear }: Pick<Policy, 'autoClear'>): AutoClear {
+  return holder?.neverAutoClear === true ? 'off' : autoClear;
+}
+
 /** What may be cleared with nobody asking for it. */
 export function maySweep({ verdict }: Judgement, autoClear: AutoClear): boolean {
   switch (verdict) {
     case 'live':
+    case 'ending':
       return false;
     case 'dead-holder':
       return autoClear !== 'off';
@@ -301,6 +309,6 @@ export function maySweep({ verdict }: Judgement, autoClear: AutoClear): boolean 
 }
 
 /** A rollback is a person's deliberate act, and the remedy that everybody knows for a stale lock. */
-function isRemedied({ verdict }: Judgement, autoClear: AutoClear): boolean {
-  return verdict !== 'live' && autoClear !== 'off';
+function isRemedied(judgement: Judgement, autoClear: AutoClear): boolean {
+  return isStale(judgement) && autoClear !== 'off';
 }

@@ -7,7 +7,7 @@ import type { Clearer } from './clearing.ts';
 import type { Policy } from './decision.ts';
 import { createFenceObserver } from './fence-observer.ts';
 import { createGuard } from './guard.ts';
-import { createGate, type Gate, type Limits } from './hold.ts';
+import { createGate, type Gate, type GateOptions, type Limits } from './hold.ts';
 import { createLockReader } from './live-lock.ts';
 import type { Judgement, Lock } from './lock.ts';
 import type { IsOurs } from './ourselves.ts';
@@ -29,6 +29,7 @@ export interface HandlersOptions {
   readonly isOurs: IsOurs;
   readonly limits: Limits;
   readonly policy: Policy;
+  readonly autoClearIn: GateOptions['autoClearIn'];
   /** What the handler of ReleaseLocks needs beside the rest. */
   readonly releaseLocks: Pick<ReleaseLockGuardOptions, 'find' | 'clearer' | 'may' | 'annotationsOf'>;
   readonly readStatus: UpdateHandlerOptions['readStatus'];

@@ -17,15 +17,23 @@ import {
 import type { Denial, Review, Verdict } from './admission-review.ts';
 import { createClearTheWay } from './clear-the-way.ts';
 import type { Clearer } from './clearing.ts';
-import { type ClusterFacts, type Decision, type Deploy, decide, type Policy, screen } from './decision.ts';
-import type { Lock } from './lock.ts';
+import {
+  type AutoClear,
+  type ClusterFacts,
+  type Decision,
+  type Deploy,
+  decide,
+  type Policy,
+  screen,
+} from './decision.ts';
+import { isStale } from './doors.ts';
+import type { Judgement, Lock } from './lock.ts';
 import { describe, describeLock } from './log-fields.ts';
 import { type ClientKey, createPatience, keyOfClient } from './patience.ts';
 import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import type { RestoreHandler } from './restore-handler.ts';
 import { createSleepers } from './sleepers.ts';
 import { admittedAfter, type Chapter, heldBy, refusedAfter, refusedForRival } from './story.ts';
-import { judge } from './verdict.ts';
 import { type JudgedLock, locked, waitedTooLong, wouldClear, wouldWait } from './words.ts';
 
 export interface Limits {
@@ -75,6 +83,9 @@ export interface GateOptions {
   readonly restores: RestoreHandler;
   readonly limits: Limits;
   readonly policy: Policy;
+  /** What is cleared in this namespace with nobody asking for it. */
+  readonly autoClearIn: (namespace: string, signal: AbortSignal) => Promise<AutoClear>;
+  readonly judge: (lock: Lock) => Judgement;
   readonly clock: Clock;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
@@ -114,21 +125,9 @@ const ARRIVAL_MS = 1_000;
 const LATE_MS = 60_000;
 
 export function createGate(options: GateOptions): Gate {
-  const {
-    drivers,
-    reader,
-    watched,
-    holders,
-    clearer,
-    restores,
-    limits,
-    policy,
-    clock,
-    date,
-    log,
-    onLeave,
-    onStory,
-  } = options;
+  const { drivers, reader, watched, holders, clearer, restores, limits, policy, autoClearIn, judge } =
+    options;
+  const { clock, date, log, onLeave, onStory } = options;
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
   const sleepers = createSleepers(clock);
@@ -259,7 +258,13 @@ export function createGate(options: GateOptions): Gate {
   async function look(visit: Visit): Promise<Decision | { kind: 'blind'; judged: JudgedLock }> {
     const { deploy, judged } = visit;
     try {
-      return decide(deploy, await read(visit), policy, date());
+      const facts = await read(visit);
+      // Only a stale lock can be cleared, and few deploys meet one.
+      const mayClear = facts.below !== undefined && isStale(judge(facts.below));
+      const autoClear = mayClear
+        ? await autoClearIn(deploy.release.namespace, visit.reads.signal)
+        : policy.autoClear;
+      return decide(deploy, facts, { ...policy, autoClear }, date(), judge);
     } catch (error) {
       if (judged === undefined || visit.call.signal.aborted) throw error;
       log.warn(
@@ -326,7 +331,7 @@ export function createGate(options: GateOptions): Gate {
 
   function sendAway(visit: Visit, { lock }: JudgedLock, forGood: boolean): Verdict {
     const now = date();
-    const judged = { lock, judgement: judge(lock, policy.staleAfterSeconds, now) };
+    const judged = { lock, judgement: judge(lock) };
     if (forGood) {
       patience.end(visit.client);
       onStory(refusedAfter(limits.maxWaitSeconds, lock, visit.deploy));

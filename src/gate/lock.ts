@@ -45,26 +45,35 @@ export interface Lock {
   readonly death?: Death | undefined;
   /** Whether `kubectl get releaselocks` shows it. */
   readonly isListed?: boolean;
+  /**
+   * Since when nobody has written to the record, in milliseconds by the clock that judges. Left out where that is the clock
+   * which stamps the records: then the record's own times count.
+   */
+  readonly silentSince?: number;
 }
 
-/** A pod that has ended, and stays so: no other one ever gets its uid. */
+/** A pod that has ended, as an API server says. */
 export interface Death {
   /** In words that go on after the pod's name: `is gone`, `has finished (Failed)`. */
   readonly how: string;
-  /** When the API server was first seen to say so, in milliseconds since 1970, by the clock that stamps the records. */
+  /** When an API server was first seen to say so, in milliseconds by the clock that judges. */
   readonly provenAt: number;
 }
 
-export const VERDICTS = ['live', 'dead-holder', 'expired'] as const;
+export const VERDICTS = ['live', 'ending', 'dead-holder', 'expired'] as const;
 
 /**
- * Whether the holder of a lock may still be at work. `dead-holder` is a proof: its pod has ended. `expired` is an
- * opinion: it may only be slow.
+ * Whether the holder of a lock may still be at work.
+ *
+ * - `live`: it may.
+ * - `ending`: its pod has ended, and its last requests may still be under way. It counts as live.
+ * - `dead-holder`: its pod has ended for long enough, which is a proof.
+ * - `expired`: it has been silent for too long, which is an opinion: it may only be slow.
  */
 export interface Judgement {
   readonly verdict: (typeof VERDICTS)[number];
   /** What the verdict rests on, for a person. */
   readonly reason: string;
-  /** When a live lock will be live no more, if nothing is written; 0 for one that is not live. */
+  /** When a lock that counts as live will be stale, if nothing is written; 0 for one that is stale. */
   readonly staleInSeconds: number;
 }

@@ -1,6 +1,7 @@
 /** Whether it is Lockkeeper that asks: what it decided, it may do. */
 import type { Logger } from 'pino';
 import type { Client } from './lock.ts';
+import { userName } from './user-name.ts';
 
 export type IsOurs = (client: Client, signal: AbortSignal) => Promise<boolean>;
 
@@ -13,7 +14,7 @@ export interface OurselvesOptions {
 export function createIsOurs({ whoAmI, log }: OurselvesOptions): IsOurs {
   return async ({ user }, signal) => {
     try {
-      return user === (await whoAmI(signal));
+      return user === userName(await whoAmI(signal));
     } catch (error) {
       log.warn({ reason: String(error) }, 'the API server does not say who lockkeeper is');
       return false;

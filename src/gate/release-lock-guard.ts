@@ -9,8 +9,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { DRIVERS, isSelectable } from '../helm/release.ts';
 import type { Denial, ReleaseLockWrite, Review, Verdict } from './admission-review.ts';
-import type { Clearer, ClearOutcome, Target } from './clearing.ts';
+import { type Clearer, type ClearOutcome, type Target, tidyReason } from './clearing.ts';
 import { isMarked, KUBERNETES } from './decision.ts';
+import { isStale } from './doors.ts';
 import type { Call } from './hold.ts';
 import type { Judgement, Lock, User } from './lock.ts';
 import { describeLock } from './log-fields.ts';
@@ -26,7 +27,7 @@ import {
 } from './release-lock-words.ts';
 import { forbidden, RESOURCE, type Right } from './rights.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
-import { FORCE, type JudgedLock, who, wouldClear } from './words.ts';
+import { FORCE, type JudgedLock, REASON, who, wouldClear } from './words.ts';
 
 export interface ReleaseLockGuard {
   /**
@@ -90,7 +91,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     if (lock === undefined) return ALLOWED;
     if (lock.revision.uid !== recordUID) return { allowed: true, warnings: [anotherLock(lock)] };
     const judged = { lock, judgement: judge(lock) };
-    const denial = judged.judgement.verdict === 'live' && (await whyKept(review, user, judged, signal));
+    const denial = !isStale(judged.judgement) && (await whyKept(review, user, judged, signal));
     if (denial) {
       if (!review.dryRun) onStory(refusedToEnd(lock, review.client, 'clear it'));
       return refuse(review, denial, lock);
@@ -124,7 +125,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
   }
 
   async function lacksForce(
-    { namespace, name }: Review,
+    { namespace, name, client }: Review,
     user: User,
     signal: AbortSignal,
   ): Promise<Denial | undefined> {
@@ -132,7 +133,7 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     // An API server takes no question about somebody without a name (400), and sends no review of theirs.
     const isNamed = user.username !== '';
     if (isNamed && (await may(user, { ...RESOURCE, ...right }, signal))) return undefined;
-    return { code: 403, message: forbidden(user.username, right) };
+    return { code: 403, message: forbidden(client.user, right) };
   }
 
   async function clear(
@@ -141,15 +142,17 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     signal: AbortSignal,
   ): Promise<Verdict> {
     const { release, number: revision, uid } = lock.revision;
+    const reason = await reasonFor(review, signal);
     const outcome = await clearer.clear(
       {
         target: release,
         revision,
         uid,
         strategy: 'mark-failed',
-        force: judgement.verdict === 'live',
+        force: !isStale(judgement),
         trigger: 'kubectl',
         by: who(review.client),
+        ...(reason !== undefined && { reason }),
       },
       signal,
     );
@@ -157,6 +160,13 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
     if (message !== undefined) return refuse(review, { code: 409, message }, lock);
     const warnings = outcome.kind === 'cleared' ? clearedByHand(lock, judgement, outcome.next) : [];
     return { allowed: true, warnings };
+  }
+
+  /** Why the lock is cleared, as the stored object says; a review can be forged. */
+  async function reasonFor({ namespace, name, annotations }: Review, signal: AbortSignal) {
+    if (!(REASON in annotations)) return undefined;
+    const stored = await annotationsOf(namespace, name, signal);
+    return tidyReason(stored[REASON] ?? '');
   }
 
   /** Undefined if there is no such lock any more. */

@@ -1,4 +1,5 @@
 /** What people read when they delete or write a ReleaseLock. */
+import { isStale } from './doors.ts';
 import type { Judgement, Lock } from './lock.ts';
 import { FORCE, type JudgedLock, lockedBy, recordOf } from './words.ts';
 
@@ -60,11 +61,12 @@ export function notCleared(lock: Lock, why: string): string {
 /** What whoever cleared a lock reads beside kubectl's own words. @param next the Helm commands that work now */
 export function clearedByHand(
   { revision: { release, number, status } }: Lock,
-  { reason, verdict }: Judgement,
+  judgement: Judgement,
   next: readonly string[],
 ): readonly string[] {
   const { namespace, name } = release;
-  const how = verdict === 'live' ? 'by force ' : '';
+  const { reason } = judgement;
+  const how = isStale(judgement) ? '' : 'by force ';
   return [
     `lockkeeper marked revision ${number} of ${namespace}/${name} ${how}as failed, which was ${status}: ${reason}`,
     `what works now: ${next[0]}`,

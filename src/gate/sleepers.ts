@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { deferred } from '../deferred.ts';
 
 /** What ended a sleep. */
 export type Awakening = 'changed' | 'timeout' | 'closed';
@@ -21,7 +22,7 @@ export function createSleepers(clock: Clock): Sleepers {
   return {
     async sleep(change, until, signal) {
       signal.throwIfAborted();
-      const { promise, resolve, reject } = Promise.withResolvers<Awakening>();
+      const { promise, resolve, reject } = deferred<Awakening>();
       const onAbort = () => reject(signal.reason);
       const cancelTimer = clock.after(until - clock.now(), () => resolve('timeout'));
       signal.addEventListener('abort', onAbort);

@@ -2,45 +2,68 @@
 import type { Judgement, Lock } from './lock.ts';
 import { duration } from './words.ts';
 
-/**
- * The API server refuses the token of a pod that is gone, but goes on for 10 s to take one that it has taken before:
- * its authenticator caches what it found (kube-apiserver 1.37, tokenSuccessCacheTTL). After that, a holder that lost its
- * pod cannot write any more. One second is for clocks that count in whole ones.
- */
-const TOKEN_CACHED_SECONDS = 11;
-
-/**
- * A holder whose pod has ended is dead. One that has not written for so long is taken for dead. Helm writes its record
- * when it creates it, at the start of each hook and at the end; never while it waits for pods (trap 13).
- * @param now milliseconds since 1970, by the clock that stamps the records
- */
-export function judge(lock: Lock, staleAfterSeconds: number, now: number): Judgement {
-  return judgeHolder(lock, now) ?? judgeSilence(lock, staleAfterSeconds, now);
+/** Each in whole seconds. */
+export interface StaleLimits {
+  /** How long a holder may be silent that has no pod, a gateway pod, or is unknown. */
+  readonly staleAfterSeconds: number;
+  /** How long a holder may be silent whose job pod is running. */
+  readonly staleAfterRunningSeconds: number;
+  /** How long a job pod must have ended before its lock is stale. */
+  readonly deathGraceSeconds: number;
 }
 
-/** Undefined as long as nothing is known of its end. */
-function judgeHolder({ holder, death }: Lock, now: number): Judgement | undefined {
-  if (holder?.pod === undefined || death === undefined) return undefined;
+/**
+ * A holder whose job pod has ended is dead, after a grace: the API server goes on for 10 s to take a token that it has taken
+ * before. The end of a gateway pod says nothing of the deploy. A holder that has been silent for too long is taken for dead:
+ * Helm writes its record when it creates it, at the start of each hook and at the end, and never while it waits for pods.
+ * @param now milliseconds, by the clock of the lock's own times
+ */
+export function judge(lock: Lock, limits: StaleLimits, now: number): Judgement {
+  return judgeDeath(lock, limits, now) ?? judgeSilence(lock, limits, now);
+}
+
+/** Undefined while nothing is known of its end. */
+function judgeDeath({ holder, death }: Lock, limits: StaleLimits, now: number): Judgement | undefined {
+  if (holder?.pod === undefined || holder.podKind !== 'job' || death === undefined) return undefined;
+  const { deathGraceSeconds } = limits;
   const ended = `its holder, pod ${holder.pod.namespace}/${holder.pod.name}, ${death.how}`;
-  const left = Math.ceil(TOKEN_CACHED_SECONDS - (now - death.provenAt) / 1000);
-  // A clock that was put back must not make it wait for longer than that.
-  const staleInSeconds = Math.min(TOKEN_CACHED_SECONDS, Math.max(0, left));
+  const left = Math.ceil(deathGraceSeconds - (now - death.provenAt) / 1000);
+  const staleInSeconds = Math.min(deathGraceSeconds, Math.max(0, left));
   if (staleInSeconds === 0) return { verdict: 'dead-holder', reason: ended, staleInSeconds };
-  const reason = `${ended}; in ${duration(staleInSeconds)} its token is good for nothing any more`;
-  return { verdict: 'live', reason, staleInSeconds };
+  return {
+    verdict: 'ending',
+    reason: `${ended}; it is stale in ${duration(staleInSeconds)}`,
+    staleInSeconds,
+  };
 }
 
-function judgeSilence({ revision }: Lock, staleAfterSeconds: number, now: number): Judgement {
-  const { createdAt, lastWriteAt } = revision;
-  // Whole seconds, as the API server stamps them; none if its clock is ahead of ours.
-  // Of a record that carries no time, nothing is known: it is not old.
-  const silence = lastWriteAt === 0 ? 0 : Math.max(0, Math.floor((now - lastWriteAt) / 1000));
-  const staleInSeconds = Math.max(0, staleAfterSeconds - silence);
+function judgeSilence(lock: Lock, limits: StaleLimits, now: number): Judgement {
+  const { revision } = lock;
+  const limit = silenceLimit(lock, limits);
+  const silence = secondsOfSilence(lock, now);
+  const staleInSeconds = Math.max(0, limit - silence);
   if (staleInSeconds === 0) {
-    const reason = `no sign of life for ${duration(silence)}, and ${duration(staleAfterSeconds)} are enough`;
+    const reason = `no sign of life for ${duration(silence)}, and ${duration(limit)} are enough`;
     return { verdict: 'expired', reason, staleInSeconds };
   }
-  const last = lastWriteAt > createdAt ? 'last written' : 'created';
+  const last = revision.lastWriteAt > revision.createdAt ? 'last written' : 'created';
   const reason = `${last} ${duration(silence)} ago, stale in ${duration(staleInSeconds)} unless it is written again`;
   return { verdict: 'live', reason, staleInSeconds };
+}
+
+/** For those who know nothing of pods: silence alone decides. */
+export function silenceOnly(staleAfterSeconds: number): StaleLimits {
+  return { staleAfterSeconds, staleAfterRunningSeconds: staleAfterSeconds, deathGraceSeconds: 0 };
+}
+
+/** How long, in seconds, the holder of a lock may be silent. */
+export function silenceLimit({ holder }: Lock, limits: StaleLimits): number {
+  const isRunning = holder?.pod !== undefined && holder.podKind === 'job';
+  return isRunning ? limits.staleAfterRunningSeconds : limits.staleAfterSeconds;
+}
+
+/** Whole seconds, as the API server stamps them; none of a record that carries no time, or comes from a clock ahead. */
+function secondsOfSilence({ revision, silentSince }: Lock, now: number): number {
+  const since = silentSince ?? (revision.lastWriteAt || now);
+  return Math.max(0, Math.floor((now - since) / 1000));
 }

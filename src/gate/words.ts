@@ -4,6 +4,7 @@
  */
 import { helmCommand } from '../helm/command.ts';
 import { type Driver, isPending, recordName } from '../helm/release.ts';
+import { isStale } from './doors.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
 
 /** Rule 2. */
@@ -92,6 +93,9 @@ export const ALLOW_DELETE = 'lockkeeper.dev/allow-delete';
 /** On the ReleaseLock of a live lock, it says that the lock may be cleared all the same, by whoever has the right. */
 export const FORCE = 'lockkeeper.dev/force';
 
+/** On the ReleaseLock of a lock that is to be cleared: why, in the words of the person who clears it. */
+export const REASON = 'lockkeeper.dev/reason';
+
 export function lockedBy(lock: Lock, now: number): string {
   return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
 }
@@ -104,7 +108,8 @@ export function recordOf({ revision: { release, number } }: Lock): string {
 
 export function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
   const { see, mark, end } = commandsFor(lock);
-  if (verdict !== 'live') return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
+  if (isStale({ verdict })) return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
+  if (verdict === 'ending') return `Just wait: ${reason}. To see the lock: ${see}`;
   return [
     `To see the lock: ${see}.`,
     `It counts as live: ${reason}.`,

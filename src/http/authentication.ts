@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { forbidden, RESOURCE, type Right } from '../gate/rights.ts';
+import { userName } from '../gate/user-name.ts';
 import { Problem } from './problem.ts';
 
 /** A user as the API server names it. */
@@ -14,6 +15,12 @@ export interface Identity {
   readonly uid?: string;
   readonly groups?: readonly string[];
   readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
+export interface Caller {
+  readonly identity: Identity;
+  /** The name of the same user, in a form that is safe to show and to store. */
+  readonly name: string;
 }
 
 export interface AccessReviews {
@@ -27,9 +34,9 @@ export interface Authentication {
    * Who sends the request. `fresh` asks the API server anew, whoever was known a moment ago.
    * @throws Problem 401, or what `beforeAsking` throws
    */
-  identify(request: FastifyRequest, fresh: boolean): Promise<Identity>;
+  identify(request: FastifyRequest, fresh: boolean): Promise<Caller>;
   /** @throws Problem 403 that names the rule to add */
-  demand(identity: Identity, right: Right, signal: AbortSignal): Promise<void>;
+  demand(caller: Caller, right: Right, signal: AbortSignal): Promise<void>;
 }
 
 export interface AuthenticationOptions {
@@ -64,9 +71,12 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
   async function ask(hash: string, { token, request }: Question): Promise<Answer> {
     if (!accepted.has(hash)) await beforeAsking(request);
     const identity = await reviews.whose(token, AbortSignal.timeout(ASK_MS));
-    if (identity === undefined) await onRefused(request);
-    else accepted.set(hash, true);
-    return { identity };
+    if (identity === undefined) {
+      await onRefused(request);
+      return { caller: undefined };
+    }
+    accepted.set(hash, true);
+    return { caller: { identity, name: userName(identity.username) } };
   }
 
   // One question for all who come with the same token at once; what it throws is not remembered.
@@ -93,26 +103,26 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
       const hash = createHash('sha256').update(token).digest('base64');
       const context = { token, request };
       const answer = fresh ? await askAnew(hash, context) : await known.forceFetch(hash, { context });
-      if (answer.identity !== undefined) return answer.identity;
+      if (answer.caller !== undefined) return answer.caller;
       throw unauthorized(
         'the API server does not accept this token: it may have expired, or be for another cluster',
       );
     },
-    async demand(identity, right, signal) {
+    async demand({ identity, name }, right, signal) {
       const attributes = { ...RESOURCE, ...right };
       const question = { identity, attributes, signal };
       const permitted =
         right.verb === 'delete'
           ? await reviews.may(identity, attributes, signal)
           : await permissions.fetch(JSON.stringify([identity, right]), { context: question });
-      if (!permitted) throw new Problem(403, forbidden(identity.username, right));
+      if (!permitted) throw new Problem(403, forbidden(name, right));
     },
   };
 }
 
 interface Answer {
   /** Undefined when the API server does not accept the token. */
-  readonly identity: Identity | undefined;
+  readonly caller: Caller | undefined;
 }
 
 interface Question {

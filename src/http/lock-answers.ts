@@ -1,5 +1,6 @@
 /** What the REST endpoints say: locks as JSON, and each thing that can go wrong as a problem with a way out. */
 import type { ClearOutcome, ClearRequest, Target } from '../gate/clearing.ts';
+import { isStale } from '../gate/doors.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { duration, recordOf, who } from '../gate/words.ts';
 import { timestamp } from '../timestamp.ts';
@@ -32,7 +33,7 @@ export function isFree({ namespace, name }: Target): Problem {
 export function stillLocked(lock: LockJson, seconds: number): Problem {
   const { namespace, release, revision, status, reason, verdict } = lock;
   const still = seconds === 0 ? 'is locked' : `is still locked after ${duration(seconds)},`;
-  const way = verdict !== 'live' ? `. To clear it: DELETE it with revision=${revision}, without /wait` : '';
+  const way = isStale({ verdict }) ? `. To clear it: DELETE it with revision=${revision}, without /wait` : '';
   const detail = `release ${namespace}/${release} ${still} by revision ${revision} (${status}, ${verdict}: ${reason})${way}`;
   return new Problem(409, detail, { lock });
 }

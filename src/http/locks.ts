@@ -5,7 +5,8 @@ import type { Clock } from '../clock.ts';
 import type { Clearer, Strategy, Target } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import type { Right } from '../gate/rights.ts';
-import type { Authentication, Identity } from './authentication.ts';
+import { printable } from '../printable.ts';
+import type { Authentication, Caller } from './authentication.ts';
 import { hangUpSignal } from './hang-up.ts';
 import { answered, isFree, isFull, notCleared, toJson } from './lock-answers.ts';
 import { CLEAR, GET, LIST, LIST_ALL, WAIT } from './operations.ts';
@@ -65,11 +66,11 @@ export function useLocks(app: FastifyInstance, options: LocksOptions): void {
   const waits = createQuota(mostWaitsOfOne);
 
   /** Who sends the request, if they have the right. */
-  async function permit({ identity }: FastifyRequest, ...rights: readonly Right[]): Promise<Identity> {
-    if (identity === null) throw new Error('a route of the locks was reached without authentication');
+  async function permit({ caller }: FastifyRequest, ...rights: readonly Right[]): Promise<Caller> {
+    if (caller === null) throw new Error('a route of the locks was reached without authentication');
     const signal = AbortSignal.timeout(READ_MS);
-    for (const right of rights) await answered(authentication.demand(identity, right, signal));
-    return identity;
+    for (const right of rights) await answered(authentication.demand(caller, right, signal));
+    return caller;
   }
 
   function show(lock: Lock): LockJson {
@@ -109,10 +110,10 @@ export function useLocks(app: FastifyInstance, options: LocksOptions): void {
     async (request, reply) => {
       const { namespace, release: name } = request.params;
       const { timeout } = request.query;
-      const { username } = await permit(request, { verb: 'watch', namespace, name });
+      const caller = await permit(request, { verb: 'watch', namespace, name });
       if (locks.waits() >= MAX_WAITS) throw isFull(MAX_WAITS);
-      const leave = waits.take(username);
-      if (leave === undefined) throw isFull(mostWaitsOfOne, ` of ${username}`);
+      const leave = waits.take(caller.identity.username);
+      if (leave === undefined) throw isFull(mostWaitsOfOne, ` of ${caller.name}`);
       const signal = hangUpSignal(reply);
       const wait: WaitAnswerOptions['wait'] = (onLocked) =>
         answered(locks.wait({ namespace, name }, timeout, signal, onLocked)).finally(leave);
@@ -130,11 +131,13 @@ export function useLocks(app: FastifyInstance, options: LocksOptions): void {
     { schema: CLEAR },
     async (request) => {
       const { namespace, release: name } = request.params;
-      const { force, strategy } = request.query;
+      const { reason, ...query } = request.query;
+      const { force, strategy } = query;
       const right: Right = { verb: 'delete', namespace, name };
       const forcing: Right[] = force ? [{ ...right, subresource: 'force' }] : [];
-      const { username: by } = await permit(request, right, ...forcing);
-      const clearing = { target: { namespace, name }, ...request.query, by, trigger: 'rest' as const };
+      const { name: by } = await permit(request, right, ...forcing);
+      const why = reason !== undefined && { reason: printable(reason) };
+      const clearing = { target: { namespace, name }, ...query, ...why, by, trigger: 'rest' as const };
       const outcome = await answered(locks.clear(clearing, AbortSignal.timeout(CLEAR_MS)));
       if (outcome.kind !== 'cleared') throw notCleared(outcome, clearing, show);
       const { lock, judgement, next } = outcome;

@@ -1,6 +1,7 @@
 /** Errors as `application/problem+json` (RFC 9457), for every route. */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { printable } from '../printable.ts';
 
 /** An answer that is an error, with what to do about it. */
 export class Problem extends Error {
@@ -70,7 +71,8 @@ export function handleErrors(
     const status = error.statusCode ?? 500;
     if (status >= 500) logFailure(request, error);
     else request.log[level(status)]({ status, reason: error.message }, 'a request was refused');
-    if (!(error instanceof Problem)) return sendProblem(reply, status, error.message);
+    // A problem is in words that are safe to show. Of any other error nobody knows what it repeats.
+    if (!(error instanceof Problem)) return sendProblem(reply, status, printable(error.message));
     return sendProblem(reply.headers(error.headers), status, error.message, error.members);
   });
 }

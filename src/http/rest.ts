@@ -8,7 +8,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Clock } from '../clock.ts';
-import { type AccessReviews, createAuthentication, type Identity } from './authentication.ts';
+import { type AccessReviews, type Caller, createAuthentication } from './authentication.ts';
 import { cannotAsk } from './lock-answers.ts';
 import { type Locks, useLocks } from './locks.ts';
 import { handleErrors, Problem } from './problem.ts';
@@ -18,7 +18,7 @@ import { badRequest, compileValidator } from './validation.ts';
 declare module 'fastify' {
   interface FastifyRequest {
     /** Who sends the request; null where nobody has to say. */
-    identity: Identity | null;
+    caller: Caller | null;
   }
 }
 
@@ -78,7 +78,7 @@ async function useApi(api: FastifyInstance, options: RestOptions): Promise<void>
   const identities = api.createRateLimit({
     max: MAX_PER_IDENTITY,
     timeWindow: MINUTE_MS,
-    keyGenerator: ({ identity }) => String(identity?.username),
+    keyGenerator: ({ caller }) => String(caller?.identity.username),
   });
   const authentication = createAuthentication({
     reviews,
@@ -89,15 +89,12 @@ async function useApi(api: FastifyInstance, options: RestOptions): Promise<void>
     now: clock.now,
   });
 
-  api.decorateRequest('identity', null);
+  api.decorateRequest('caller', null);
   api.addHook('onRequest', async (request) => {
     refuseBody(request);
     // Whoever clears a lock must have the right to do so now, not ten seconds ago.
-    request.identity = await identified(
-      request,
-      authentication.identify(request, request.method === 'DELETE'),
-    );
-    await spend(identities, request, `requests of ${request.identity.username}`);
+    request.caller = await identified(request, authentication.identify(request, request.method === 'DELETE'));
+    await spend(identities, request, `requests of ${request.caller.name}`);
   });
   api.setValidatorCompiler(compileValidator);
   // A pipeline may look every second; who is turned away at the door is worth a line.
@@ -112,7 +109,7 @@ type Limiter = ReturnType<FastifyInstance['createRateLimit']>;
 const REFUSED_TOKENS = 'tokens that the API server does not accept';
 
 /** A stranger is not told what the API server says, nor where it is; the log is. */
-async function identified(request: FastifyRequest, question: Promise<Identity>): Promise<Identity> {
+async function identified(request: FastifyRequest, question: Promise<Caller>): Promise<Caller> {
   try {
     return await question;
   } catch (error) {

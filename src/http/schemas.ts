@@ -3,7 +3,7 @@
  * the two cannot disagree.
  */
 import Type, { type Static } from 'typebox';
-import { STRATEGIES } from '../gate/clearing.ts';
+import { MAX_REASON_LENGTH, STRATEGIES } from '../gate/clearing.ts';
 import { VERDICTS } from '../gate/lock.ts';
 
 /** `MUST_BE` finishes the sentence “X is …, but must be” for a person who sent something else. */
@@ -92,8 +92,8 @@ export const ClearQuery = Type.Object(
       text(
         // No control characters, and none that turn the direction of what follows.
         '[^\\p{Cc}\\p{Cs}\\u2028-\\u202e\\u2066-\\u2069]*',
-        200,
-        'a line of at most 200 characters',
+        MAX_REASON_LENGTH,
+        `a line of at most ${MAX_REASON_LENGTH} characters`,
         'Why, for `helm history`, the Event and the log.',
       ),
     ),

@@ -4,6 +4,7 @@
  */
 import type Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { printable } from '../printable.ts';
 import { Problem } from './problem.ts';
 import { MUST_BE } from './schemas.ts';
 
@@ -41,7 +42,7 @@ export function compileValidator({ schema, httpPart }: { schema: unknown; httpPa
       else
         errors.push({
           in: place,
-          field: name.slice(0, MAX_SHOWN),
+          field: printable(name.slice(0, MAX_SHOWN)),
           problem: problemWith(field, text, fields),
         });
     }
@@ -72,5 +73,5 @@ function problemWith(field: Field | undefined, text: string | string[], fields: 
   }
   if (Array.isArray(text)) return `is given ${text.length} times, but must be given once`;
   const shown = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
-  return `is ${JSON.stringify(shown)}, but must be ${field[MUST_BE]}`;
+  return `is ${printable(JSON.stringify(shown))}, but must be ${field[MUST_BE]}`;
 }

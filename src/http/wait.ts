@@ -10,6 +10,7 @@ import { PassThrough } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../clock.ts';
 import type { Lock } from '../gate/lock.ts';
+import { printable } from '../printable.ts';
 import { shutsDown, stillLocked } from './lock-answers.ts';
 import { logFailure, Problem, toProblemJson } from './problem.ts';
 import type { LockJson } from './schemas.ts';
@@ -83,7 +84,7 @@ function lines(options: WaitAnswerOptions, onFailure: (problem: Error) => void):
   say({});
   wait(onLocked)
     .then((outcome) => toProblem(outcome, options) ?? { status: 204 })
-    .catch((error: Error) => (error instanceof Problem ? error : new Problem(500, error.message)))
+    .catch((error: Error) => (error instanceof Problem ? error : new Problem(500, printable(error.message))))
     .then((end) => {
       const isProblem = end instanceof Problem;
       if (isProblem && end.statusCode >= 500 && !signal.aborted) onFailure(end);

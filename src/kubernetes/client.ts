@@ -4,6 +4,7 @@
  */
 import type { Dispatcher } from 'undici';
 import type { Driver, RecordMetadata } from '../helm/release.ts';
+import { isList, isObjectOf, isStored } from './answers.ts';
 import { KubernetesError, orNone, type Requests } from './requests.ts';
 
 /** What there are lists and watches of, by metadata only. */
@@ -104,9 +105,22 @@ export function createKubernetesClient(requests: Pick<Requests, 'read' | 'open'>
 
     async get(resource, namespace, name, signal) {
       const path = `${pathOf(resource, namespace)}/${encodeURIComponent(name)}`;
-      return (await orNone(requests.read<ApiObject>(path, { accept: METADATA_ONLY.one }, signal)))?.metadata;
+      const found = await orNone(requests.read<ApiObject>(path, { accept: METADATA_ONLY.one }, signal));
+      if (found !== undefined && !isObjectOf(found, name)) throw nonsense(path);
+      return found?.metadata;
     },
   };
+}
+
+/** @throws if it is no list of stored objects */
+function objectsIn<T>(page: ApiList<T>, path: string): readonly T[] {
+  if (!isList(page) || !(page.items ?? []).every(isStored)) throw nonsense(path);
+  return page.items ?? [];
+}
+
+/** What is no answer to the question proves nothing: above all not that there is none. */
+function nonsense(path: string): Error {
+  return new Error(`GET ${path}: the answer is not what an API server stores`);
 }
 
 /** Of whole objects: for what is Lockkeeper's own, and small. */
@@ -132,7 +146,7 @@ function createLister<Resource extends string, T extends ApiObject, Item>(
       for (;;) {
         const path = `${pathOf(resource, namespace)}?${query}`;
         const page = await read<ApiList<T>>(path, options, signal);
-        for (const object of page.items ?? []) items.push(itemOf(object));
+        for (const object of objectsIn(page, path)) items.push(itemOf(object));
         if (!page.metadata.continue) return { items, resourceVersion: page.metadata.resourceVersion ?? '' };
         query.set('continue', page.metadata.continue);
       }

@@ -12,8 +12,13 @@ export interface Connection {
   readonly server: string;
   /** Takes the `Date` header of an answer. */
   sawDate(header: string): void;
-  /** Milliseconds since 1970 by the API server's clock, as far as it was heard; else by this machine's. */
+  /** Milliseconds since 1970 by the API server's clock, as far as it was heard; else by this machine's. For people. */
   date(): number;
+  /**
+   * Milliseconds since 1970 by the clock that is furthest behind: of this machine, and of all answers of the last five to ten
+   * minutes. One answer from a server whose clock is ahead does not move it.
+   */
+  earliestDate(): number;
   /**
    * What is needed to send a request now. Credentials are at most {@link CREDENTIALS_MS} old.
    * Rejects when they cannot be had in {@link CREDENTIALS_TIMEOUT_MS}, or when the signal is aborted.
@@ -85,7 +90,9 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
   const { server } = clusterOf(kubeConfig);
   let current: { access: Access; identity: string; at: number } | undefined;
   let refreshing: Promise<Access> | undefined;
-  let dateOffset = clock.date() - clock.now();
+  const localOffset = () => clock.date() - clock.now();
+  let dateOffset = localOffset();
+  const offsets = createMinimum(clock.now);
 
   function open(login: LoginOptions): Pools {
     const { ca, cert, key, rejectUnauthorized, servername } = login;
@@ -128,13 +135,41 @@ export function connect(kubeConfig: KubeConfig, options: ConnectOptions): Connec
     },
     sawDate(header) {
       const date = Date.parse(header);
-      if (!Number.isNaN(date)) dateOffset = date - clock.now();
+      if (Number.isNaN(date)) return;
+      dateOffset = date - clock.now();
+      offsets.add(dateOffset);
     },
     date: () => clock.now() + dateOffset,
+    earliestDate: () => clock.now() + Math.min(localOffset(), offsets.least()),
     async close() {
       if (current === undefined) return;
       const { requests, errands, watches, passage } = current.access;
       await Promise.all([requests, errands, watches, passage].map((pool) => pool.destroy()));
+    },
+  };
+}
+
+/** For so long an offset counts, and for as long again at most. */
+const OFFSETS_MS = 300_000;
+
+/** The least of the numbers that were added in the last five to ten minutes; infinite if there are none. */
+function createMinimum(now: () => number) {
+  let current = { from: now(), least: Number.POSITIVE_INFINITY };
+  let before = Number.POSITIVE_INFINITY;
+  function rotate(): void {
+    const age = now() - current.from;
+    if (age < OFFSETS_MS) return;
+    before = age < 2 * OFFSETS_MS ? current.least : Number.POSITIVE_INFINITY;
+    current = { from: now(), least: Number.POSITIVE_INFINITY };
+  }
+  return {
+    add(value: number): void {
+      rotate();
+      current.least = Math.min(current.least, value);
+    },
+    least(): number {
+      rotate();
+      return Math.min(current.least, before);
     },
   };
 }

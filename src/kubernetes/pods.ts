@@ -19,7 +19,8 @@ export interface PodReader {
 
 /** As the API server has it, as far as it concerns us. */
 export interface StoredPod {
-  readonly metadata: { readonly uid: string };
+  readonly kind?: string;
+  readonly metadata?: { readonly name?: string; readonly namespace?: string; readonly uid?: string };
   readonly status?: { readonly phase?: string };
 }
 
@@ -32,7 +33,7 @@ export function createPodReader({ read }: Pick<Requests, 'read'>): PodReader {
       const path = `${pathOf('pods', namespace)}/${encodeURIComponent(name)}`;
       try {
         const stored = await read<StoredPod>(path, { accept: 'application/json' }, signal);
-        return endOf(stored, uid);
+        return endOf(stored, { namespace, name, uid });
       } catch (error) {
         // A proxy on the way, or a wrong address, has a 404 for everything; that is no proof of anything.
         const isGone = error instanceof KubernetesError && error.status === 404;
@@ -43,7 +44,12 @@ export function createPodReader({ read }: Pick<Requests, 'read'>): PodReader {
   };
 }
 
-function endOf({ metadata, status }: StoredPod, uid: string): string | undefined {
+/** @throws if the answer is no pod of that name: something on the way answered, which proves nothing */
+function endOf(stored: StoredPod, { namespace, name, uid }: PodIdentity): string | undefined {
+  const { kind, metadata = {}, status } = stored;
+  const isThatName = kind === 'Pod' && metadata.name === name && metadata.namespace === namespace;
+  if (!isThatName || !metadata.uid)
+    throw new Error(`the answer about pod ${namespace}/${name} is no such pod`);
   if (metadata.uid !== uid) return 'was replaced by another pod of that name';
   const phase = status?.phase;
   return phase !== undefined && FINISHED.includes(phase) ? `has finished (${phase})` : undefined;

@@ -1,6 +1,7 @@
 /** Requests to the API server: credentials, time limits, second attempts, and errors in words. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
+import { printable } from '../printable.ts';
 import type { Connection, Pool } from './connection.ts';
 
 /** An answer of the API server that is not the one that was asked for. */
@@ -9,7 +10,7 @@ export class KubernetesError extends Error {
   readonly status: number;
 
   constructor(request: string, status: number, reason: string) {
-    super(`${request}: ${status}${reason && ` ${reason}`}`);
+    super(`${request}: ${status}${reason && ` ${printable(reason)}`}`);
     this.name = 'KubernetesError';
     this.status = status;
   }
@@ -204,5 +205,5 @@ function inWords({ method, path }: Outgoing, error: unknown): Error {
   if (error instanceof KubernetesError) return error;
   const { message, errors, code } = error as AggregateError & { code?: string };
   const reasons = errors ? errors.map((each: Error) => each.message).join('; ') : message;
-  return new Error(`${method} ${path}: ${WORDS.get(code) ?? reasons}`, { cause: error });
+  return new Error(`${method} ${path}: ${WORDS.get(code) ?? printable(reasons)}`, { cause: error });
 }

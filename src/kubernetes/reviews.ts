@@ -24,6 +24,8 @@ export interface Reviews {
   /** Whose token this is, or undefined when the API server does not accept it. */
   whose(token: string, signal: AbortSignal): Promise<UserInfo | undefined>;
   may(user: UserInfo, attributes: ResourceAttributes, signal: AbortSignal): Promise<boolean>;
+  /** The same for the user who asks. Everybody may. */
+  mayI(attributes: ResourceAttributes, signal: AbortSignal): Promise<boolean>;
   /** The name that Lockkeeper itself goes by in this cluster (Kubernetes 1.28 and later); asked for once. */
   whoAmI(signal: AbortSignal): Promise<string>;
 }
@@ -61,6 +63,12 @@ export function createReviews({ ask }: Pick<Requests, 'ask'>): Reviews {
         signal,
       );
       return status?.allowed === true;
+    },
+    async mayI(resourceAttributes, signal) {
+      const spec = { resourceAttributes };
+      const review = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec };
+      const path = `${AUTHORIZATION}/selfsubjectaccessreviews`;
+      return (await ask<SubjectAccessReview>(path, review, signal)).status?.allowed === true;
     },
     async whoAmI(signal) {
       const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };

@@ -11,10 +11,10 @@ import {
   describeClearing,
   whatBecameOf,
 } from '../gate/clearing.ts';
-import type { Judgement, Lock } from '../gate/lock.ts';
+import { isStale } from '../gate/doors.ts';
+import type { Judgement, Lock, Pod } from '../gate/lock.ts';
 import { describeLock } from '../gate/log-fields.ts';
 import type { Reader } from '../gate/ports.ts';
-import { judge } from '../gate/verdict.ts';
 import { nextCommands } from '../helm/next.ts';
 import { markFailed } from '../helm/record.ts';
 import { type Revision, recordName } from '../helm/release.ts';
@@ -30,9 +30,9 @@ export interface ClearerOptions {
   readonly events: EventRecorder;
   /** For edits: each may need a hundred times the memory of its record, so that they are made one by one. */
   readonly oneAtATime: OneAtATime;
-  readonly staleAfterSeconds: number;
-  /** Default: by the silence of the record, and the death of its holder. */
-  readonly judgeLock?: (lock: Lock) => Judgement;
+  readonly judgeLock: (lock: Lock) => Judgement;
+  /** Whether the holder's pod has ended still, read live. Left out where nobody proves that. */
+  readonly confirmDeath?: (pod: Pod, signal: AbortSignal) => Promise<boolean>;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly now: () => number;
   readonly log: Logger;
@@ -51,18 +51,29 @@ interface Task extends FoundLock {
 }
 
 export function createClearer(options: ClearerOptions): Clearer {
-  const { finder, reader, records, events, oneAtATime, staleAfterSeconds, now, log, onCleared } = options;
-  const judgeLock = options.judgeLock ?? ((lock: Lock) => judge(lock, staleAfterSeconds, now()));
+  const { finder, reader, records, events, oneAtATime, judgeLock, confirmDeath, now, log, onCleared } =
+    options;
 
   async function clear(request: ClearRequest, signal: AbortSignal): Promise<ClearOutcome> {
     const found = await finder.find(request.target, signal);
     if (found === undefined) return { kind: 'free' };
     const { lock } = found;
     if (!isNamed(lock, request)) return { kind: 'other', lock };
-    const judgement = judgeLock(lock);
-    if (judgement.verdict === 'live' && !request.force) return { kind: 'live', lock, judgement };
+    const judgement = await judgeAgain(lock, signal);
+    if (!isStale(judgement) && !request.force) return { kind: 'live', lock, judgement };
     const task: Task = { ...found, request, judgement, signal };
     return request.strategy === 'delete' ? remove(task) : fail(task);
+  }
+
+  /** A death is read once more before anything rests on it. */
+  async function judgeAgain(lock: Lock, signal: AbortSignal): Promise<Judgement> {
+    const judgement = judgeLock(lock);
+    const pod = lock.holder?.pod;
+    if (judgement.verdict !== 'dead-holder' || pod === undefined || confirmDeath === undefined)
+      return judgement;
+    if (await confirmDeath(pod, signal)) return judgement;
+    const { death: _, ...alive } = lock;
+    return judgeLock(alive);
   }
 
   async function remove(task: Task): Promise<ClearOutcome> {
@@ -123,7 +134,7 @@ export function createClearer(options: ClearerOptions): Clearer {
     const { lock, judgement, request } = task;
     const { release, status, number } = lock.revision;
     const { strategy, trigger, by, force, reason } = request;
-    const forced = force && judgement.verdict === 'live';
+    const forced = force && !isStale(judgement);
     onCleared(request);
     log.info(
       {

@@ -1,6 +1,6 @@
 /**
- * Proves that the pods which hold locks have ended. A pod that has ended stays so, whatever comes after it: so one live
- * read is a proof, and every replica finds it for itself.
+ * Proves that the pods which hold locks have ended, by live reads. Every replica finds it for itself, and reads it once more
+ * before anything rests on it.
  *
  * Pods are looked at again and again, as long as they hold a lock. A watch would hear sooner, by a second or two; but it
  * would keep a connection for each namespace with runners, and tell of every other pod in it.
@@ -16,6 +16,11 @@ import { startReconciler } from '../reconciler.ts';
 export interface Deaths {
   /** The proof that this pod has ended; undefined as long as it may be running. */
   of(pod: Pod): Death | undefined;
+  /**
+   * Whether the pod has ended still, read live. If it is there again, as in a restored etcd, its death is forgotten.
+   * @throws if that cannot be read
+   */
+  confirm(pod: Pod, signal: AbortSignal): Promise<boolean>;
   /** Other pods may hold locks now. */
   wake(): void;
   stop(): Promise<void>;
@@ -26,13 +31,11 @@ export interface DeathsOptions {
   readonly pods: () => readonly Pod[];
   readonly reader: PodReader;
   readonly client: Pick<KubernetesClient, 'list'>;
-  /** Another death was proven. */
+  /** Another death was proven, or taken back. */
   readonly onDeath: () => void;
   /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
   readonly restMs?: () => number;
   readonly clock: Pick<Clock, 'after' | 'now'>;
-  /** Milliseconds since 1970, by the clock that stamps the records. */
-  readonly date: () => number;
   readonly random: () => number;
   readonly log: Logger;
 }
@@ -59,7 +62,7 @@ const MAX_REMEMBERED = 10_000;
 const LOOK_LIMIT_MS = 30_000;
 
 export function createDeaths(options: DeathsOptions): Deaths {
-  const { pods, reader, client, onDeath, clock, date, random, log } = options;
+  const { pods, reader, client, onDeath, clock, random, log } = options;
   const deaths = new LRUCache<string, Death>({ max: MAX_REMEMBERED });
   /** When each namespace with holders is to be looked at, by the clock of waits. */
   const due = new Map<string, number>();
@@ -114,7 +117,7 @@ export function createDeaths(options: DeathsOptions): Deaths {
   async function prove(pod: Pod, signal: AbortSignal): Promise<void> {
     const how = await reader.howItEnded(pod, signal);
     if (how === undefined) return;
-    deaths.set(pod.uid, { how, provenAt: date() });
+    deaths.set(pod.uid, { how, provenAt: clock.now() });
     log.info({ pod: `${pod.namespace}/${pod.name}`, how }, 'the holder of a lock is dead');
     onDeath();
   }
@@ -135,6 +138,13 @@ export function createDeaths(options: DeathsOptions): Deaths {
   });
   return {
     of: ({ uid }) => deaths.get(uid),
+    async confirm(pod, signal) {
+      if ((await reader.howItEnded(pod, signal)) !== undefined) return true;
+      deaths.delete(pod.uid);
+      log.warn({ pod: `${pod.namespace}/${pod.name}` }, 'the holder of a lock that was gone is there again');
+      onDeath();
+      return false;
+    },
     wake: reconciler.wake,
     stop: reconciler.stop,
   };

@@ -1,5 +1,6 @@
 /** What a ReleaseLock should say of a lock, and what is to be done so that it does. */
 import type { Holder, Judgement, Lock } from '../gate/lock.ts';
+import { type StaleLimits, silenceLimit } from '../gate/verdict.ts';
 import { duration } from '../gate/words.ts';
 import { DRIVERS, recordName } from '../helm/release.ts';
 import type {
@@ -26,7 +27,7 @@ export interface LockFacts {
 /** Who writes, and when. */
 export interface Writer {
   readonly replica: string;
-  readonly staleAfterSeconds: number;
+  readonly limits: StaleLimits;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly now: number;
 }
@@ -155,34 +156,39 @@ function countsFor(
 
 type Judged = Required<Pick<ReleaseLockStatus, 'verdict' | 'reason' | 'lastActivity'>>;
 
-function judgedAs({ lock, judgement }: LockFacts, { staleAfterSeconds }: Writer): Judged {
+function judgedAs({ lock, judgement }: LockFacts, writer: Writer): Judged {
   const { verdict } = judgement;
   const { lastWriteAt } = lock.revision;
   return {
     verdict,
-    reason: steadyReason(lock, judgement, staleAfterSeconds),
+    reason: steadyReason(lock, judgement, writer),
     lastActivity: timestamp(lastWriteAt),
   };
 }
 
 /** With times of day, and not with seconds that run: it is written when something happens, and is read at any time. */
-function steadyReason({ revision }: Lock, { verdict, reason }: Judgement, staleAfterSeconds: number): string {
-  const { createdAt, lastWriteAt } = revision;
-  switch (verdict) {
+function steadyReason(lock: Lock, judgement: Judgement, { limits, now }: Writer): string {
+  const { createdAt, lastWriteAt } = lock.revision;
+  const limit = silenceLimit(lock, limits);
+  switch (judgement.verdict) {
     case 'dead-holder':
-      return reason;
+      return judgement.reason;
+    case 'ending': {
+      const [ended = ''] = judgement.reason.split(';');
+      return `${ended}; it is stale at ${timestamp(now + judgement.staleInSeconds * 1000)}`;
+    }
     case 'expired':
-      return `no sign of life since ${timestamp(lastWriteAt)}, and ${duration(staleAfterSeconds)} are enough`;
+      return `no sign of life since ${timestamp(lastWriteAt)}, and ${duration(limit)} are enough`;
     case 'live': {
       const last = lastWriteAt > createdAt ? 'last written' : 'created';
-      const staleAt = timestamp(lastWriteAt + staleAfterSeconds * 1000);
+      const staleAt = timestamp(lastWriteAt + limit * 1000);
       return `${last} at ${timestamp(lastWriteAt)}, stale at ${staleAt} unless it is written again`;
     }
   }
 }
 
 /** A verdict gives way to one that rests on more; replicas that do not agree yet would go on correcting each other. */
-const BY_WEIGHT = ['live', 'expired', 'dead-holder'];
+const BY_WEIGHT = ['live', 'ending', 'expired', 'dead-holder'];
 
 function isBetter(judged: Judged, stored: ReleaseLockStatus): boolean {
   const later = Date.parse(judged.lastActivity) - (Date.parse(stored.lastActivity ?? '') || 0);

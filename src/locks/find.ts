@@ -158,9 +158,15 @@ interface Query {
 
 /** One list for all releases of a namespace, since a list costs the API server the same whatever it selects. */
 function toQueries(releases: readonly Release[]): Query[] {
-  const each = new Map(releases.map((release) => [releaseKey(release), release])).values();
-  const groups = Object.values(Object.groupBy(each, ({ driver, namespace }) => `${driver}/${namespace}`));
-  return groups.flatMap((group = []) => {
+  const each = new Map(releases.map((release) => [releaseKey(release), release]));
+  const groups = new Map<string, Release[]>();
+  for (const release of each.values()) {
+    const key = `${release.driver}/${release.namespace}`;
+    const group = groups.get(key);
+    if (group) group.push(release);
+    else groups.set(key, [release]);
+  }
+  return [...groups.values()].flatMap((group) => {
     const [{ driver, namespace }] = group as [Release];
     const count = Math.ceil(group.length / NAMES_AT_ONCE);
     return Array.from({ length: count }, (_, index) => ({

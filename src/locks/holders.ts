@@ -10,6 +10,7 @@ import { LRUCache } from 'lru-cache';
 import type { Client, Death, Holder, Lock, Pod } from '../gate/lock.ts';
 import type { KnownHolders, RecordIdentity } from '../gate/ports.ts';
 import { type Revision, releaseKey } from '../helm/release.ts';
+import type { SilentSince } from './silence.ts';
 
 export interface Holders extends KnownHolders {
   /** This record is stored. */
@@ -38,6 +39,8 @@ export interface HoldersOptions {
   readonly onDescribed: () => void;
   /** The proof that a pod has ended, if there is one. */
   readonly deathOf: (pod: Pod) => Death | undefined;
+  /** Since when nobody has written to a record, in milliseconds by `now`. */
+  readonly silentSince: SilentSince;
   /** Milliseconds, never going back. */
   readonly now: () => number;
 }
@@ -48,7 +51,7 @@ interface Claim {
 }
 
 export function createHolders(options: HoldersOptions): Holders {
-  const { recordOf, describePod, onDescribed, deathOf, now } = options;
+  const { recordOf, describePod, onDescribed, deathOf, silentSince, now } = options;
   const claims = new LRUCache<string, Claim>({ max: MAX_HOLDERS });
   const onTheWay = new LRUCache<string, { uid: string; until: number }>({ max: MAX_HOLDERS });
 
@@ -88,7 +91,13 @@ export function createHolders(options: HoldersOptions): Holders {
       const holder = holderOf(revision);
       const death = holder?.pod && deathOf(holder.pod);
       const isListed = recordOf(revision) !== undefined;
-      return { revision, holder, ...(death && { death }), ...(isListed && { isListed: true }) };
+      return {
+        revision,
+        holder,
+        silentSince: silentSince(revision),
+        ...(death && { death }),
+        ...(isListed && { isListed: true }),
+      };
     },
     claimOf(record) {
       const claim = claims.get(keyOf(record));

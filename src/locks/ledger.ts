@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import type { RecordIdentity } from '../gate/ports.ts';
+import type { StaleLimits } from '../gate/verdict.ts';
 import { DRIVERS, isPending, type Release, type Revision } from '../helm/release.ts';
 import type { ReleaseLock, ReleaseLockStore } from '../kubernetes/release-locks.ts';
 import { startReconciler } from '../reconciler.ts';
@@ -34,7 +35,7 @@ export interface LedgerOptions {
   readonly judge: (lock: Lock) => Judgement;
   /** How many wait for a lock at this replica. */
   readonly waiting: (lock: Lock) => number;
-  readonly staleAfterSeconds: number;
+  readonly limits: StaleLimits;
   /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
   readonly restMs?: () => number;
   readonly clock: Clock;
@@ -91,7 +92,7 @@ interface Due {
 
 export function keepLedger(options: LedgerOptions): Ledger {
   const { replica, current, recorded, store, holders, readNewest, judge, waiting } = options;
-  const { staleAfterSeconds, clock, date, random, log } = options;
+  const { limits, clock, date, random, log } = options;
   /** Until when an entry is left alone. */
   const quiet = new Map<string, number>();
   /** When the status of an entry was last written here. */
@@ -120,7 +121,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
 
   function plan(now: number): Due[] {
     const facts = allFacts();
-    const writer = { replica, staleAfterSeconds, now: date() };
+    const writer = { replica, limits, now: date() };
     const before = since;
     since = new Map();
     const tasks: Due[] = [];

@@ -1,8 +1,9 @@
 /** The ReleaseLocks of the cluster, as the watch tells them. */
-import type { Holder, Lock } from '../gate/lock.ts';
+import type { Holder, Lock, Pod } from '../gate/lock.ts';
 import type { RecordIdentity } from '../gate/ports.ts';
 import { RELEASE_LOCKS, type ReleaseLock, type ReleaseLockSpec } from '../kubernetes/release-locks.ts';
 import type { ListWatchOptions } from '../kubernetes/watch.ts';
+import { printable, replaceUnsafe } from '../printable.ts';
 
 export interface RecordedLocks {
   /** By namespace and name. */
@@ -52,15 +53,31 @@ export function createRecordedLocks(onChange: (key?: string) => void): RecordedL
   };
 }
 
-/** A ReleaseLock of an older Lockkeeper does not tell the kind of the pod. */
+/**
+ * A ReleaseLock of an older Lockkeeper does not tell the kind of the pod, and may have a user name that is unsafe to show: Lockkeeper
+ * 0.1 wrote names as they came.
+ */
 function holderIn({ user, canonicalArn, pod, podKind, neverAutoClear }: RecordedHolder): Holder {
   return {
-    user,
-    ...(canonicalArn !== undefined && { canonicalArn }),
-    pod,
+    user: safe(user),
+    ...(canonicalArn !== undefined && { canonicalArn: safe(canonicalArn) }),
+    pod: pod && isPod(pod) ? pod : undefined,
     ...(podKind !== undefined && { podKind }),
     ...(neverAutoClear === true && { neverAutoClear }),
   };
+}
+
+/** Names that are safe already are what they should be. */
+function safe(name: string): string {
+  return replaceUnsafe(name, printable);
+}
+
+const POD_NAME = /^[a-z0-9.-]{1,253}$/;
+const POD_UID = /^[A-Za-z0-9-]{1,128}$/;
+
+/** What Kubernetes does not allow as a name names no pod. */
+function isPod({ namespace, name, uid }: Pod): boolean {
+  return POD_NAME.test(namespace) && POD_NAME.test(name) && POD_UID.test(uid);
 }
 
 type RecordedHolder = NonNullable<ReleaseLockSpec['holder']>;

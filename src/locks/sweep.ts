@@ -4,10 +4,13 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
+import { LOCKKEEPER } from '../gate/clear-the-way.ts';
 import type { Clearer, ClearOutcome } from '../gate/clearing.ts';
-import { type AutoClear, maySweep } from '../gate/decision.ts';
+import { type AutoClear, autoClearOf, maySweep } from '../gate/decision.ts';
+import { isStale } from '../gate/doors.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
 import { describeLock } from '../gate/log-fields.ts';
+import type { JudgedLock } from '../gate/words.ts';
 import { startReconciler } from '../reconciler.ts';
 
 export interface Sweep {
@@ -20,7 +23,8 @@ export interface SweepOptions {
   /** As last known; each is read again before anything is done. */
   readonly locks: () => readonly Lock[];
   readonly judge: (lock: Lock) => Judgement;
-  readonly autoClear: AutoClear;
+  /** What may be cleared in this namespace with nobody asking for it. */
+  readonly autoClearIn: (namespace: string, signal: AbortSignal) => Promise<AutoClear>;
   readonly clearer: Clearer;
   /** How long it rests after each look, which is at all locks: {@link startReconciler}. */
   readonly restMs?: () => number;
@@ -29,9 +33,6 @@ export interface SweepOptions {
   readonly random: () => number;
   readonly log: Logger;
 }
-
-/** The name that is left behind in `helm history`. */
-const NAME = 'lockkeeper';
 
 /** Replicas see the same at the same time; the first to clear it has done it for all. */
 const JITTER_MS = 1_000;
@@ -49,7 +50,7 @@ const AT_ONCE = 2;
 const A_ROUND = 100;
 
 export function startSweep(options: SweepOptions): Sweep {
-  const { locks, judge, autoClear, clearer, clock, random, log } = options;
+  const { locks, judge, autoClearIn, clearer, clock, random, log } = options;
   /** When each record that may be cleared is to be, by its uid and by the clock of waits. */
   const due = new Map<string, number>();
   /** Records that cannot be cleared as they are: resourceVersion by uid. */
@@ -58,7 +59,8 @@ export function startSweep(options: SweepOptions): Sweep {
   async function reconcile(signal: AbortSignal): Promise<number> {
     const now = clock.now();
     const judged = locks().map((lock) => ({ lock, judgement: judge(lock) }));
-    const sweepable = judged.filter(({ lock, judgement }) => maySweep(judgement, autoClear) && hasHope(lock));
+    const stale = judged.filter(({ lock, judgement }) => isStale(judgement) && hasHope(lock));
+    const sweepable = await allowed(stale, signal);
     forgetAllBut(judged.map(({ lock }) => lock.revision.uid));
     for (const { lock } of sweepable) {
       const { uid } = lock.revision;
@@ -73,6 +75,16 @@ export function startSweep(options: SweepOptions): Sweep {
       ...ripe.map(({ judgement }) => judgement.staleInSeconds * 1000),
     ];
     return Math.max(0, Math.min(Number.POSITIVE_INFINITY, ...times));
+  }
+
+  async function allowed(stale: readonly JudgedLock[], signal: AbortSignal): Promise<readonly JudgedLock[]> {
+    const namespaces = new Set(stale.map(({ lock }) => lock.revision.release.namespace));
+    const policies = new Map<string, AutoClear>();
+    for (const namespace of namespaces) policies.set(namespace, await autoClearIn(namespace, signal));
+    return stale.filter(({ lock, judgement }) => {
+      const autoClear = policies.get(lock.revision.release.namespace) as AutoClear;
+      return maySweep(judgement, autoClearOf(lock, { autoClear }));
+    });
   }
 
   function dueAt({ revision }: Lock): number {
@@ -109,7 +121,7 @@ export function startSweep(options: SweepOptions): Sweep {
           strategy: 'mark-failed',
           force: false,
           trigger: 'sweep',
-          by: NAME,
+          by: LOCKKEEPER,
         },
         signal,
       );

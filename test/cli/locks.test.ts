@@ -1,26 +1,15 @@
 /** `list`, `wait` and `clear`, with Lockkeeper's ReleaseLocks and without them, as processes on a cluster. */
 import t, { type Test } from 'tap';
 import { type EmbeddedCluster, startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
-import {
-  CONFIGURATIONS,
-  configurationOf,
-  type FakeWebhook,
-  startFakeWebhook,
-} from '../clusters/fake-webhook.ts';
+import type { FakeWebhook } from '../clusters/fake-webhook.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { helmRecord, jsonOf, MINUTE, pathOf } from '../support/clearing.ts';
 import { clusterWithRights, roleFor } from '../support/rights.ts';
+import { doorOf, fail, HOLDER, RELEASE_LOCKS, releaseLock } from './door.ts';
 import { type CliWorld, cliWorld } from './world.ts';
-
-const RELEASE_LOCKS = '/apis/lockkeeper.dev/v1alpha1/namespaces/prod/releaselocks';
 
 const UNNAMED =
   "lockkeeper: Lockkeeper is not installed in this cluster: the locks are read from Helm's records, which do not tell who holds them, nor how many wait\n";
-
-const RUNNER = {
-  user: 'system:serviceaccount:ci:runner',
-  pod: { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-uid' },
-};
 
 async function bare(t: Test): Promise<CliWorld> {
   const cluster = await startEmbeddedCluster({ without: ['releaselocks'] });
@@ -34,37 +23,6 @@ async function locked({ admin, cluster }: CliWorld, minutes: number): Promise<St
   const record = await admin.create(pathOf('secrets'), helmRecord(6, 'pending-upgrade'));
   await cluster.letTimePass(minutes * MINUTE);
   return record;
-}
-
-/** As Lockkeeper writes them. */
-async function releaseLock(
-  { admin }: CliWorld,
-  record: StoredObject,
-  verdict = 'live',
-): Promise<StoredObject> {
-  const { creationTimestamp: since, uid: recordUID } = record.metadata;
-  const spec = {
-    driver: 'secrets',
-    revision: 6,
-    status: 'pending-upgrade',
-    recordUID,
-    since,
-    holder: RUNNER,
-  };
-  const made = await admin.create(RELEASE_LOCKS, {
-    apiVersion: 'lockkeeper.dev/v1alpha1',
-    kind: 'ReleaseLock',
-    metadata: { name: 'api', namespace: 'prod' },
-    spec,
-  });
-  const status = {
-    verdict,
-    reason: 'its holder, pod ci/runner-7f9c, is gone',
-    lastActivity: since,
-    waiting: 2,
-  };
-  await admin.patch(`${RELEASE_LOCKS}/api/status`, { status });
-  return made;
 }
 
 t.test('list, without Lockkeeper: what the records tell, and what they do not', async (t) => {
@@ -121,7 +79,7 @@ t.test('list, without Lockkeeper: what the records tell, and what they do not', 
 t.test('list, with ReleaseLocks: who holds them, what Lockkeeper makes of it, and who waits', async (t) => {
   const w = await cliWorld(t);
   const record = await locked(w, 1);
-  await releaseLock(w, record, 'dead-holder');
+  await releaseLock(w, record, { verdict: 'dead-holder' });
   const { stdout, stderr } = await w.call(['list', '-A']);
   t.equal(stderr, '');
   t.match(
@@ -137,7 +95,7 @@ t.test('list, with ReleaseLocks: who holds them, what Lockkeeper makes of it, an
       status: 'pending-upgrade',
       since: record.metadata.creationTimestamp,
       lastActivity: record.metadata.creationTimestamp,
-      holder: RUNNER,
+      holder: HOLDER,
       verdict: 'dead-holder',
       reason: 'its holder, pod ci/runner-7f9c, is gone',
       waiting: 2,
@@ -164,7 +122,7 @@ t.test('wait: at once when it is free, woken when it is, and an end when the tim
   );
 
   const waiting = await w.start(['wait', 'api', '-o', 'json']);
-  await waiting.says('Waiting for it');
+  await waiting.says('waiting: ');
   const freed = performance.now();
   await w.admin.replace(pathOf('secrets', 6), helmRecord(6, 'deployed'));
   const { code, stdout } = await waiting.done;
@@ -184,9 +142,12 @@ t.test('clear, without Lockkeeper: a stale one is marked as failed, a live one i
   t.equal(live.code, 4);
   t.match(
     live.stderr,
-    /and that lock is live: created 5m(\ds)? ago.*Nothing was changed\. If you know that its holder is dead: --force/,
+    /and that lock is live: created 5m(\ds)? ago.*Nothing was changed\. If you know that its holder is dead: lockkeeper clear api -n prod --force\n$/,
   );
-  t.match(await w.call(['clear', 'api', '--dry-run']), { code: 4, stderr: /It would be refused/ });
+  t.match(await w.call(['clear', 'api', '--dry-run']), {
+    code: 4,
+    stderr: /it would not be cleared: .*, live: created .*\. Its deploy may be at work: wait for it\n$/,
+  });
   t.match(await w.call(['clear', 'api', '--revision', '5']), { code: 8, stderr: /not by revision 5/ });
   t.match(await w.call(['clear', 'api', '--revision', '-1']), { code: 2 });
   t.match(await w.call(['clear', 'api', '--strategy', 'hope']), {
@@ -196,7 +157,7 @@ t.test('clear, without Lockkeeper: a stale one is marked as failed, a live one i
   const tried = await w.call(['clear', 'api', '--dry-run', '--stale-after=5m', '-o=json']);
   t.match(tried, {
     code: 0,
-    stderr: /It is stale; to clear it: lockkeeper clear api -n prod\. It would be cleared/,
+    stderr: /it would be cleared: release prod\/api is locked by .*, expired: no sign of life for 5m/,
   });
   t.match(JSON.parse(tried.stdout), {
     cleared: null,
@@ -219,30 +180,23 @@ t.test('clear, without Lockkeeper: a stale one is marked as failed, a live one i
 });
 
 /** A door as Lockkeeper has it: deleting a ReleaseLock clears its lock, and a live one is refused but by force. */
-async function door(t: Test, w: CliWorld, { isAtWork = true } = {}): Promise<FakeWebhook> {
-  const webhook = await startFakeWebhook(t);
-  webhook.decide(async ({ oldObject }) => {
+function door(t: Test, w: CliWorld, { isAtWork = true } = {}): Promise<FakeWebhook> {
+  return doorOf(t, w, async ({ oldObject }) => {
     const { status, metadata } = oldObject as StoredObject & { status: { verdict: string } };
     const isForced = metadata.annotations?.['lockkeeper.dev/force'] === 'true';
     if (status.verdict === 'live' && !isForced) {
       return {
         allowed: false,
-        status: { code: 409, message: 'release prod/api is being deployed by ci/runner-7f9c' },
+        status: {
+          code: 409,
+          message:
+            'release prod/api is being deployed by ci/runner-7f9c. End it with: kubectl annotate x && kubectl delete rlock api',
+        },
       };
     }
-    if (isAtWork) await w.admin.replace(pathOf('secrets', 6), helmRecord(6, 'failed'));
+    if (isAtWork) await fail(w);
     return { allowed: true };
   });
-  const rules = [
-    {
-      operations: ['DELETE'],
-      apiGroups: ['lockkeeper.dev'],
-      apiVersions: ['*'],
-      resources: ['releaselocks'],
-    },
-  ];
-  await w.admin.create(CONFIGURATIONS, configurationOf(webhook, { rules }));
-  return webhook;
 }
 
 t.test(
@@ -255,7 +209,8 @@ t.test(
     t.match(await w.call(['clear', 'api']), {
       code: 4,
       stdout: '',
-      stderr: 'lockkeeper: release prod/api is being deployed by ci/runner-7f9c\n',
+      stderr:
+        'lockkeeper: release prod/api is being deployed by ci/runner-7f9c. If you know that its holder is dead: lockkeeper clear api -n prod --force\n',
     });
     t.same(await w.history(), ['5 deployed', '6 pending-upgrade']);
     const { code, stdout } = await w.call(['clear', 'api', '--force']);
@@ -277,7 +232,7 @@ t.test(
 t.test('clear, with ReleaseLocks of a Lockkeeper that is not there any more', async (t) => {
   const w = await cliWorld(t);
   const record = await locked(w, 16);
-  await releaseLock(w, record, 'expired');
+  await releaseLock(w, record, { verdict: 'expired' });
   await door(t, w, { isAtWork: false });
   t.match(await w.call(['clear', 'api']), { code: 0, stdout: /is marked as failed/ });
   t.same(await w.history(), ['5 deployed', '6 failed']);
@@ -287,7 +242,7 @@ t.test('clear, with ReleaseLocks of a Lockkeeper that is not there any more', as
 t.test('clear, by somebody who sees ReleaseLocks, and no record', async (t) => {
   const { cluster, grant } = await clusterWithRights(t);
   const w = await cliWorld(t, '3.17.3', cluster);
-  await releaseLock(w, await locked(w, 16), 'expired');
+  await releaseLock(w, await locked(w, 16), { verdict: 'expired' });
   await door(t, w);
   const lockRights = [
     { apiGroups: ['lockkeeper.dev'], resources: ['releaselocks'], verbs: ['list', 'delete'] },
@@ -296,7 +251,8 @@ t.test('clear, by somebody who sees ReleaseLocks, and no record', async (t) => {
   const user = { username: 'viewer' };
   t.match(await w.call(['clear', 'api', '--force'], { user }), {
     code: 7,
-    stderr: /cannot patch resource "releaselocks"/,
+    stderr:
+      'lockkeeper: you may not clear the lock of release prod/api: that takes the right to patch releaselocks.lockkeeper.dev in namespace prod, which the role edit usually has\n',
   });
   t.match(await w.call(['clear', 'api'], { user }), {
     code: 0,
@@ -329,7 +285,7 @@ t.test('clear, of a record that cannot be edited', async (t) => {
   t.match(await w.call(['clear', 'api', '--force']), {
     code: 1,
     stderr:
-      /cannot be marked as failed: it has no info\. Nothing was changed\. --strategy delete removes the record as it is/,
+      /cannot be marked as failed: it has no info\. Nothing was changed\. To remove its record as it is: lockkeeper clear api -n prod --strategy delete\n$/,
   });
 });
 
@@ -343,7 +299,7 @@ t.test('the rights that somebody lacks are named', async (t) => {
   t.equal(nobody.code, 7);
   t.match(
     nobody.stderr,
-    'you may not see who deploys in namespace prod: ask for the right to list and watch releaselocks.lockkeeper.dev, or secrets, in namespace prod\n',
+    'you may not see who deploys in namespace prod: ask for the right to list and watch releaselocks.lockkeeper.dev, which the role view usually has, or secrets, in namespace prod\n',
   );
   t.match(
     nobody.stderr,
@@ -375,14 +331,15 @@ t.test('the rights that somebody lacks are named', async (t) => {
   t.equal((await waiting.done).code, 3);
   t.match(await w.call(['clear', 'api', '--force'], { user: reader }), {
     code: 7,
-    stderr: /cannot update resource "secrets"/,
+    stderr:
+      /you may not clear the lock of release prod\/api: that takes the right to update secrets in namespace prod, which the role edit usually has\n$/,
   });
 
   const seeLocks = [{ apiGroups: ['lockkeeper.dev'], resources: ['releaselocks'], verbs: ['list', 'watch'] }];
   await grant(roleFor('viewer', 'prod', seeLocks));
   t.match(await w.call(['list'], { user: viewer }), { code: 0, stdout: /api +6 .* live +2\n$/, stderr: '' });
   const watching = await w.start(['wait', 'api'], { user: viewer });
-  await watching.says('Waiting for it');
+  await watching.says('waiting: ');
   await w.admin.remove(`${RELEASE_LOCKS}/api`);
   t.equal((await watching.done).code, 0, 'woken by the ReleaseLock alone');
 });

@@ -3,19 +3,21 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { program } from '../../src/cli/program.ts';
+import { createTerminal } from '../../src/cli/terminal.ts';
 
 async function type(line: string) {
   const output = { stdout: '', stderr: '' };
-  const terminal = {
-    env: { KUBECONFIG: '/no/such/file' },
-    home: '/no/home',
-    out(text: string) {
-      output.stdout += text;
+  const terminal = createTerminal(
+    { env: { KUBECONFIG: '/no/such/file' }, home: '/no/home' },
+    {
+      out(text) {
+        output.stdout += text;
+      },
+      error(text) {
+        output.stderr += text.replace(/^lockkeeper: /, '');
+      },
     },
-    note(text: string) {
-      output.stderr += `${text}\n`;
-    },
-  };
+  );
   const code = await program(line.split(' ').filter(Boolean), terminal, '1.2.3');
   return { code, ...output };
 }

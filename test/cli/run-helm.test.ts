@@ -127,10 +127,10 @@ t.test('it waits its turn, and says for whom', async (t) => {
   const other = w.helm('upgrade', 'api', CHART, ...IN_HOOK);
   await hook;
   const running = await w.start(['run', '--', 'helm', 'upgrade', 'api', CHART, '--set', 'message=mine']);
-  const words = await running.says('Waiting for it');
+  const words = await running.says('waiting: ');
   t.match(
     words,
-    /release prod\/api is locked by revision 2 \(pending-upgrade, \d+s, holder unknown\), live: .*\. Waiting for it/,
+    /^lockkeeper: waiting: release prod\/api is locked by revision 2 \(pending-upgrade, \d+s, holder unknown\), live: .*\. Its deploy may be at work: wait for it$/m,
   );
   await w.admin.completeJob('prod', 'api-pre', 'Complete');
   t.equal((await other.done).code, 0);
@@ -143,9 +143,9 @@ t.test('it does not wait for ever, nor when the job is cancelled meanwhile', asy
   await w.admin.create(pathOf('secrets'), helmRecord(2, 'pending-upgrade'));
   const late = await w.cli(['run', '--timeout', '0', '--', 'helm', 'upgrade', 'api', CHART]);
   t.equal(late.code, 3);
-  t.match(late.stderr, /is locked by revision 2 \(pending-upgrade, .*Helm was not started/);
+  t.match(late.stderr, /Helm was not started: release prod\/api is locked by revision 2 \(pending-upgrade, /);
   const cancelled = await w.start(HELM_ROLLBACK);
-  await cancelled.says('Waiting for it');
+  await cancelled.says('waiting: ');
   cancelled.kill('SIGTERM');
   t.match(await cancelled.done, { code: 143, stderr: /Helm was not started/ });
   t.same(await w.history(), ['1 deployed', '2 pending-upgrade'], 'nothing was changed');
@@ -197,7 +197,7 @@ t.test('somebody slips in between the wait and Helm: Helm gets another turn', as
   await w.admin.create(pathOf('secrets'), helmRecord(2, 'pending-upgrade'));
   await writeFile(env.GATE ?? '', '');
   await running.says('another deploy was first, and nothing was changed: waiting for the next turn');
-  const words = await running.says('Waiting for it');
+  const words = await running.says('waiting: ');
   t.match(words, 'another operation (install/upgrade/rollback) is in progress', 'Helm’s own words');
   await w.admin.replace(pathOf('secrets', 2), helmRecord(2, 'failed'));
   t.equal((await running.done).code, 0);

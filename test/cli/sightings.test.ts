@@ -2,7 +2,7 @@
 import t from 'tap';
 import type { ReleaseLock } from '../../src/cli/release-locks.ts';
 import { combine } from '../../src/cli/sightings.ts';
-import { lockedAndWhatNow } from '../../src/cli/words.ts';
+import { judgedAndWhatNow } from '../../src/cli/words.ts';
 import type { Lock } from '../../src/gate/lock.ts';
 
 const AT = Date.parse('2026-11-23T03:00:00Z');
@@ -64,8 +64,8 @@ t.test(
     t.equal(sightings.length, 3);
     const [first] = sightings;
     t.equal(
-      first && lockedAndWhatNow(first, AT + 60_000),
-      'release prod/api is locked by revision 6 (pending-upgrade, 1m, holder unknown), expired. It is stale; to clear it: lockkeeper clear api -n prod',
+      first && judgedAndWhatNow(first, AT + 60_000),
+      'release prod/api is locked by revision 6 (pending-upgrade, 1m, holder unknown), expired. It is stale. To clear it: lockkeeper clear api -n prod',
     );
   },
 );

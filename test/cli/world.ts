@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import type { Test } from 'tap';
 import { program } from '../../src/cli/program.ts';
+import { createTerminal } from '../../src/cli/terminal.ts';
 import type { ApiClient } from '../clusters/client.ts';
 import type { Cluster, User } from '../clusters/cluster.ts';
 import { startCluster } from '../clusters/start.ts';
@@ -102,16 +103,17 @@ export async function cliWorld(t: Test, version: HelmVersion = '3.17.3', on?: Cl
   async function call(args: readonly string[], { env = {}, user = ALICE }: CliOptions = {}) {
     const output = { stdout: '', stderr: '' };
     const own = user === ALICE ? alices : await environment(user);
-    const terminal = {
-      env: { ...own, ...env },
-      home: cluster.folder,
-      out(text: string) {
-        output.stdout += text;
+    const terminal = createTerminal(
+      { env: { ...own, ...env }, home: cluster.folder },
+      {
+        out(text) {
+          output.stdout += text;
+        },
+        error(text) {
+          output.stderr += text;
+        },
       },
-      note(line: string) {
-        output.stderr += `lockkeeper: ${line}\n`;
-      },
-    };
+    );
     const code = (await program(args, terminal, '0.0.0')) ?? null;
     return { code, ...output };
   }

@@ -47,7 +47,7 @@ t.test('wait is woken, clear clears, list lists; without ReleaseLocks and with t
     stderr: '',
   });
   const waiting = await w.start(['wait', 'api']);
-  await waiting.says('Waiting for it');
+  await waiting.says('waiting: ');
   t.match(await w.call(['clear', 'api', '--force']), {
     code: 0,
     stdout: /^revision 2 of release prod\/api is marked as failed/,

@@ -94,9 +94,11 @@ function deploy({ admin }: World, release: string, revision: number, driver: Dri
   return admin.request<{ message?: string }>('POST', `/api/v1/namespaces/prod/${driver}`, object);
 }
 
-function removeRecord({ admin }: World, release: string, revision: number, driver: Driver) {
+/** By somebody who does not hold the lock. */
+async function removeRecord({ cluster }: World, release: string, revision: number, driver: Driver) {
   const path = `/api/v1/namespaces/prod/${driver}/sh.helm.release.v1.${release}.v${revision}`;
-  return admin.request<{ message?: string }>('DELETE', path);
+  const alice = await cluster.client({ username: 'alice' });
+  return alice.request<{ message?: string }>('DELETE', path);
 }
 
 /** Whoever deploys from pods, which are made for it: one release for each, which bears its name. */
@@ -346,7 +348,20 @@ async function unwritten(t: Test, { logs }: World, verb: string, resource = 'rel
 const LOSSES: Readonly<Record<RightName, Loss>> = {
   ...lossesIn('secrets'),
   ...lossesIn('configmaps'),
-  'get pods': neverProven('get', ['one']),
+  'get pods': async (t, w) => {
+    const unsaid = w.logs.line('the pod of a holder cannot be read, so its end will prove nothing');
+    await deployFromPods(w, ['one'], 'secrets');
+    t.match(await unsaid, { pod: 'ci/one', reason: /cannot get resource "pods"/ });
+    await removePod(w, 'one');
+    t.match(await w.bob.get('/one'), { body: { verdict: 'live' } });
+  },
+  'get namespaces': async (t, w) => {
+    await deployFromPods(w, ['one'], 'secrets');
+    await removePod(w, 'one');
+    const unsaid = await w.logs.line('no lock of this namespace is cleared by itself');
+    t.match(unsaid, { namespace: 'prod', reason: /cannot get resource "namespaces"/ });
+    t.match(await w.bob.get('/one'), { body: { verdict: 'dead-holder' } }, 'a person may clear it');
+  },
   'list pods': neverProven('list', MANY),
   'create events': async (t, w) => {
     t.match(await w.bob.remove('/api?force=true'), { status: 200 }, 'it is cleared all the same');

@@ -26,7 +26,7 @@ t.test('by default it asks nobody: Lockkeeper adds the rules, and whom to trust'
   const { webhooks } = await configuration();
   t.same(
     webhooks.map(({ name }) => name),
-    ['gate.lockkeeper.dev', 'guard.lockkeeper.dev', 'releaselocks.lockkeeper.dev'],
+    ['gate.lockkeeper.dev', 'guard.lockkeeper.dev', 'updates.lockkeeper.dev', 'releaselocks.lockkeeper.dev'],
   );
   for (const { name, rules, clientConfig } of webhooks) {
     t.equal(rules, undefined, name);

@@ -137,17 +137,17 @@ for (const version of VERSIONS) {
     t.same(await history(w), ['1 deployed']);
   });
 
-  t.test(`Helm ${version}: an uninstall beside an upgrade is not hindered`, async (t) => {
-    const w = await world(t, version, 'secret', IMPATIENT);
+  t.test(`Helm ${version}: an uninstall beside an upgrade waits for it`, async (t) => {
+    const w = await world(t, version, 'secret', { config: { retryAfterSeconds: 1 } });
     await succeeds(t, w.helm(['install', 'api', CHART]), 'a first install');
     const { upgrade, finish } = await upgradeInFlight(w);
-    await succeeds(
-      t,
-      w.helm(['uninstall', 'api'], 'bob'),
-      'it writes that it uninstalls, which ends the lock',
-    );
+    const held = w.logs.line('an uninstall is held');
+    const uninstall = w.helm(['uninstall', 'api'], 'bob');
+    t.match(await held, { release: 'api', revision: 2, client: 'bob', lock: { holder: 'alice' } });
+    t.match(await w.admin.list('/api/v1/namespaces/prod/configmaps'), [{}], 'nothing was deleted');
     await finish();
-    await hasFailed(t, upgrade, /api\.v2" not found/, 'the upgrade finds that it is gone');
+    await succeeds(t, upgrade, 'the upgrade ends as it would have');
+    await succeeds(t, uninstall, 'the uninstall goes on');
     t.same(await w.admin.list('/api/v1/namespaces/prod/secrets'), [], 'nothing is stored');
     await succeeds(t, w.helm(['install', 'api', CHART]), 'and the next one installs it anew');
   });

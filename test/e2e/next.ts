@@ -500,7 +500,7 @@ async function world(t: Test, version: HelmVersion, driver: Driver): Promise<Wor
     },
     async load(saved) {
       for (const path of KEPT) await admin.remove(path);
-      for (const { path, object } of saved) await restore(admin, path, object);
+      for (const { path, object } of saved.toSorted(newestFirst)) await restore(admin, path, object);
       await cluster.letTimePass(STALE_AFTER_MS);
     },
   };
@@ -520,6 +520,11 @@ type Sent = ReturnType<typeof asSent>;
 /** As its client sent it, and who owns which field: Helm 4 fails where somebody else does. */
 function asSent({ type, data, metadata: { name, labels, annotations, managedFields } }: StoredObject) {
   return { type, data, metadata: { name, labels, annotations, managedFields } };
+}
+
+/** A record that comes in below the newest one passes no lock. */
+function newestFirst({ object: one }: Saved, { object: other }: Saved): number {
+  return other.metadata.name.localeCompare(one.metadata.name, 'en', { numeric: true });
 }
 
 /** The API server asks nobody about a record that is pending only after it was created. */

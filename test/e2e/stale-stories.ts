@@ -151,7 +151,7 @@ export function tellStaleStories(version: HelmVersion): void {
   t.test(`Helm ${version}: a live record may be deleted once it is annotated`, async (t) => {
     const w = await world(t, version, 'secret', IMPATIENT);
     await deadUpgrade(t, w);
-    const stderr = await failed({ done: w.kubectl(['delete', 'secret', recordOf('api', 2)]) });
+    const stderr = await failed({ done: w.kubectl(['delete', 'secret', recordOf('api', 2)], 'bob') });
     t.match(
       stderr,
       /kubectl annotate (rlock api|secret \S+) -n prod \S+=true && kubectl delete \1 -n prod\n$/,
@@ -162,9 +162,17 @@ export function tellStaleStories(version: HelmVersion): void {
       `kubectl delete ${record} -n prod`,
     ];
     for (const each of commands) {
-      await succeeds(t, { done: w.kubectl(each.split(' ').slice(1)) }, each);
+      await succeeds(t, { done: w.kubectl(each.split(' ').slice(1), 'bob') }, each);
     }
     await succeeds(t, w.helm(['upgrade', 'api', CHART]), 'an upgrade is not held');
+  });
+
+  t.test(`Helm ${version}: its holder may delete a live record`, async (t) => {
+    const w = await world(t, version, 'secret', IMPATIENT);
+    await deadUpgrade(t, w);
+    const deletion = ['delete', 'secret', recordOf('api', 2)];
+    await succeeds(t, { done: w.kubectl(deletion) }, 'alice, who began the upgrade');
+    t.same(await history(w), ['1 deployed']);
   });
 
   t.test(`Helm ${version}: an annotation is no sign of life`, async (t) => {

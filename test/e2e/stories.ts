@@ -103,7 +103,9 @@ export function tellOfRetries(version: HelmVersion): void {
       await succeeds(t, rollback, 'the rollback went through');
       t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed']);
 
-      const attempts = w.front.admissions.filter(({ user }) => user === 'bob');
+      const attempts = w.front.admissions.filter(
+        ({ user, operation }) => user === 'bob' && operation === 'CREATE',
+      );
       const pauses = attempts
         .slice(1)
         .map(({ calledAt }, index) => calledAt - (attempts[index]?.answeredAt ?? 0));

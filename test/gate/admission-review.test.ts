@@ -1,4 +1,5 @@
 /** The wire format: what is read from a review, what is refused, and the exact answers. */
+import { createHash } from 'node:crypto';
 import t from 'tap';
 import { parseAdmissionReview, type Review, toAdmissionReview } from '../../src/gate/admission-review.ts';
 import { deployReview, fixture } from '../fixtures/reviews.ts';
@@ -7,6 +8,10 @@ function reviewOf(wire: unknown): Review {
   const parsed = parseAdmissionReview(wire);
   if ('problem' in parsed) throw new Error(parsed.problem);
   return parsed.review;
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 t.test('a body that is no review is refused in words, with its uid if it has one', async (t) => {
@@ -155,7 +160,17 @@ t.test('who sent it', async (t) => {
     [
       'a name that is too long to be remembered',
       { username: 'a'.repeat(1_025) },
-      { user: `${'a'.repeat(1_024)}…`, pod: undefined },
+      { user: `${'a'.repeat(955)}\\u{…${sha256('a'.repeat(1_025))}}`, pod: undefined },
+    ],
+    [
+      'a name that a terminal would obey',
+      { username: 'alice\u001b[2J\u202e' },
+      { user: 'alice\\u{1b}[2J\\u{202e}', pod: undefined },
+    ],
+    [
+      'a role with such a name',
+      { username: 'alice', extra: { canonicalArn: ['arn:\u009b'] } },
+      { user: 'alice', canonicalArn: 'arn:\\u{9b}', pod: undefined },
     ],
     [
       'a session of a role, on EKS',

@@ -3,6 +3,7 @@ import t from 'tap';
 import { describeClearing, whatBecameOf } from '../../src/gate/clearing.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import type { Revision } from '../../src/helm/release.ts';
+import { limits } from '../support/limits.ts';
 import { revision } from '../support/revisions.ts';
 
 const CREATED = Date.parse('2026-11-22T12:59:18Z');
@@ -43,7 +44,7 @@ t.test(
         force,
         reason,
       } as const;
-      t.equal(describeClearing(request, lock, judge(lock, 900, now), now), expected, given);
+      t.equal(describeClearing(request, lock, judge(lock, limits(), now), now), expected, given);
     }
   },
 );

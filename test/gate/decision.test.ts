@@ -12,11 +12,12 @@ import {
 import type { Client, Holder, Lock } from '../../src/gate/lock.ts';
 import { DRIVERS, PENDING_STATUSES } from '../../src/helm/release.ts';
 import { deployReview, fixture, fixtureNames, type WireReview } from '../fixtures/reviews.ts';
+import { limits } from '../support/limits.ts';
 import { revision } from '../support/revisions.ts';
 
 const NOW = Date.parse('2026-11-22T13:00:00Z');
 
-const POLICY: Policy = { autoClear: 'dead-holder', staleAfterSeconds: 900 };
+const POLICY: Policy = { autoClear: 'dead-holder', ...limits() };
 
 function reviewOf(wire: unknown): Review {
   const parsed: ParsedBody = parseAdmissionReview(wire);
@@ -259,7 +260,7 @@ t.test('an uninstall without a sign of life holds nobody, and is never cleared',
     for (const autoClear of AUTO_CLEAR) {
       const kinds = [43, 42].map(
         (staleAfterSeconds) =>
-          decide(deploy, { rival: undefined, below }, { autoClear, staleAfterSeconds }, NOW).kind,
+          decide(deploy, { rival: undefined, below }, { autoClear, ...limits(staleAfterSeconds) }, NOW).kind,
       );
       t.same(kinds, ['hold', 'allow'], `${status}, ${autoClear}`);
     }
@@ -315,7 +316,12 @@ t.test('rule 5: what is cleared, by what comes to the gate and by LOCKKEEPER_AUT
     for (const locked of PENDING_STATUSES) {
       const below = lock(6, locked, verdict === 'dead-holder' ? { holder: runner('pod-1'), death } : {});
       const kinds = AUTO_CLEAR.map((autoClear) => {
-        const decision = decide(deploy, { rival: undefined, below }, { autoClear, staleAfterSeconds }, NOW);
+        const decision = decide(
+          deploy,
+          { rival: undefined, below },
+          { autoClear, ...limits(staleAfterSeconds) },
+          NOW,
+        );
         t.match(decision, { lock: below, judgement: { verdict } }, `${verdict}: the lock and its verdict`);
         return decision.kind;
       });
@@ -360,7 +366,7 @@ function runner(uid: string): Client {
 
 t.test('rule 5 comes after rules 3 and 4: what is no lock is not cleared', async (t) => {
   const deploy = deployOf(deployReview({ revision: 7, status: 'pending-rollback' }));
-  const policy: Policy = { autoClear: 'expired', staleAfterSeconds: 1 };
+  const policy: Policy = { autoClear: 'expired', ...limits(1) };
   const rows: [string, ClusterFacts, string][] = [
     [
       'another one is at 7 over a stale 6',

@@ -11,6 +11,7 @@ import { RELATIONS, type Relation, relationOf } from '../../src/gate/same-client
 import { DRIVERS, type Driver, isPending } from '../../src/helm/release.ts';
 import { deployReview } from '../fixtures/reviews.ts';
 import { fakeClock } from '../support/fake-clock.ts';
+import { limits } from '../support/limits.ts';
 import { testLog } from '../support/log.ts';
 import { revision } from '../support/revisions.ts';
 import { STATUSES } from '../support/statuses.ts';
@@ -115,7 +116,8 @@ function tableHandlers() {
     judge: () => ({ verdict: row.verdict, reason: 'as the row says', staleInSeconds: 0 }),
     isOurs: async () => false,
     limits: { holdSeconds: 0, retryAfterSeconds: 20, maxWaitSeconds: 300, maxHeld: 20 },
-    policy: { autoClear: 'off', staleAfterSeconds: 900 },
+    policy: { autoClear: 'off', ...limits() },
+    autoClearIn: async () => 'off',
     releaseLocks: {
       find: async () => undefined,
       clearer: { clear: async () => ({ kind: 'free' }) },

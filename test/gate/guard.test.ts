@@ -9,6 +9,7 @@ import type { Chapter } from '../../src/gate/story.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import { DRIVERS, type Driver, type Release, type Revision } from '../../src/helm/release.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
+import { limits } from '../support/limits.ts';
 import { testLog } from '../support/log.ts';
 import { revision } from '../support/revisions.ts';
 
@@ -70,7 +71,7 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
       holders: {
         lockOf: (revision) => ({ revision, holder: revision.uid === 'uid-of-6' ? holder : undefined }),
       },
-      judge: (lock) => judge(lock, STALE_AFTER_SECONDS, NOW),
+      judge: (lock) => judge(lock, limits(STALE_AFTER_SECONDS), NOW),
       log: logs.log,
     }),
     isOurs: createIsOurs({

@@ -8,6 +8,7 @@ import type { Lock } from '../../src/gate/lock.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import type { Release } from '../../src/helm/release.ts';
 import { ask, equalState, harness, settle } from '../support/gate-harness.ts';
+import { limits } from '../support/limits.ts';
 import { type RevisionOptions, revision } from '../support/revisions.ts';
 
 const STALE_AFTER_SECONDS = 900;
@@ -142,7 +143,7 @@ t.test('given somebody who was first, when the clear finds out, then the rollbac
       ({ storeUnseen, clock }) => {
         storeUnseen(6, 'pending-upgrade', { lastWriteAt: clock.now() });
         const lock = toLock(6, { createdAt: clock.now() });
-        return { kind: 'live', lock, judgement: judge(lock, STALE_AFTER_SECONDS, clock.now()) };
+        return { kind: 'live', lock, judgement: judge(lock, limits(STALE_AFTER_SECONDS), clock.now()) };
       },
       'waiting',
     ],
@@ -433,7 +434,7 @@ t.test(
       const written = { createdAt: clock.now() - 1_000_000, lastWriteAt: clock.now() - 895_000 };
       storeUnseen(6, 'pending-upgrade', written);
       const lock = toLock(6, written);
-      return { kind: 'live', lock, judgement: judge(lock, STALE_AFTER_SECONDS, clock.now()) };
+      return { kind: 'live', lock, judgement: judge(lock, limits(STALE_AFTER_SECONDS), clock.now()) };
     };
     const rollback = ask(gate, ROLLBACK);
     await equalState(t, rollback, 'waiting', 'held');

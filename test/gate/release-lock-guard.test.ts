@@ -214,6 +214,45 @@ t.test('given a stale lock, when its ReleaseLock is deleted, then it is cleared'
   }
 });
 
+t.test('given a reason on the stored object, then the clear has it', async (t) => {
+  const reasonOn = (text: string) => ({ 'lockkeeper.dev/reason': text });
+  const long = 'because '.repeat(1_000);
+  const rows: [string, reviewed: object, stored: object, reason: string | undefined][] = [
+    [
+      'a reason',
+      reasonOn('job 4711 was cancelled'),
+      reasonOn('job 4711 was cancelled'),
+      'job 4711 was cancelled',
+    ],
+    ['none', {}, {}, undefined],
+    ['one that only the review has', reasonOn('forged'), {}, undefined],
+    ['another one by now', reasonOn('the first'), reasonOn('the second'), 'the second'],
+    ['an empty one', reasonOn(''), reasonOn(' \n'), undefined],
+    ['several lines', reasonOn('x'), reasonOn('job 4711\r\n\tfailed\u2028twice'), 'job 4711 failed twice'],
+    ['escape sequences', reasonOn('x'), reasonOn('\u001b[2Jgone\u202e\u200b\u009b'), '[2Jgone'],
+    ['one without end', reasonOn('x'), reasonOn(long), long.slice(0, 199)],
+  ];
+  for (const [given, annotations, stored, reason] of rows) {
+    for (const judgement of [STALE, LIVE]) {
+      const forced = judgement === LIVE ? FORCED : {};
+      const { review, cleared, asked } = guardIn({
+        judgement,
+        mayForce: true,
+        stored: { ...stored, ...forced },
+      });
+      t.match(
+        await review({ before: { annotations: { ...annotations, ...forced } } }),
+        { allowed: true },
+        given,
+      );
+      t.equal(cleared.length, 1, given);
+      t.equal(cleared[0]?.reason, reason, given);
+      if (judgement === STALE && given === 'none')
+        t.notOk(asked.includes('prod/api'), 'nobody reads it then');
+    }
+  }
+});
+
 t.test('given a live lock, then mark, right and the stored object decide', async (t) => {
   const live =
     'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner).';

@@ -15,6 +15,7 @@ import {
   wouldWait,
 } from '../../src/gate/words.ts';
 import type { Driver } from '../../src/helm/release.ts';
+import { limits } from '../support/limits.ts';
 import { revision } from '../support/revisions.ts';
 
 const NOW = Date.parse('2026-11-22T13:00:00Z');
@@ -35,7 +36,7 @@ function lock(driver: Driver = 'secrets', name = 'api'): Lock {
 t.test(
   'every refusal says which revision, since when, who, what was not changed, and what to type',
   async (t) => {
-    const judged = { lock: lock(), judgement: judge(lock(), 900, NOW) };
+    const judged = { lock: lock(), judgement: judge(lock(), limits(900), NOW) };
     for (const [name, text] of [
       ['sent away', locked(judged, NOW)],
       ['waited too long', waitedTooLong(judged, 300, NOW)],
@@ -68,7 +69,7 @@ t.test(
 
 t.test('the commands work for releases kept in ConfigMaps, and for names with dots', async (t) => {
   const stale = lock('configmaps', 'app.v2');
-  const text = locked({ lock: stale, judgement: judge(stale, 42, NOW) }, NOW);
+  const text = locked({ lock: stale, judgement: judge(stale, limits(42), NOW) }, NOW);
   t.match(text, 'To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod.');
   t.match(
     text,
@@ -99,7 +100,7 @@ t.test('the way out of a live lock needs a mark, that of a stale one does not', 
     'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
     'ci/runner-7f9c). Nothing was changed.';
   for (const [given, staleAfterSeconds, wayOut] of wayOuts) {
-    const judged = { lock: lock(), judgement: judge(lock(), staleAfterSeconds, NOW) };
+    const judged = { lock: lock(), judgement: judge(lock(), limits(staleAfterSeconds), NOW) };
     t.equal(
       locked(judged, NOW),
       `${locks} It will be retried automatically; if this is the last line you see, the retries are used up. ${wayOut}`,
@@ -120,21 +121,27 @@ t.test('the way out of a live lock needs a mark, that of a stale one does not', 
 
 t.test('a lock that kubectl shows is seen and ended as what it shows', async (t) => {
   const listed = { ...lock(), isListed: true };
-  const live = { lock: listed, judgement: judge(listed, 900, NOW) };
+  const live = { lock: listed, judgement: judge(listed, limits(900), NOW) };
   t.match(
     guarded(live, NOW),
     / To see the lock: kubectl get rlock api -n prod\. It counts as live: .*\. If you know that its holder is dead, end it now with: kubectl annotate rlock api -n prod lockkeeper\.dev\/force=true && kubectl delete rlock api -n prod$/,
   );
   const death = { how: 'is gone', provenAt: NOW - 11_000 };
-  const dead = { ...listed, death };
+  const holder = listed.holder && { ...listed.holder, podKind: 'job' as const };
+  const dead = { ...listed, holder, death };
+  const ending = { ...dead, death: { how: 'is gone', provenAt: NOW - 2_000 } };
   t.match(
-    locked({ lock: dead, judgement: judge(dead, 900, NOW) }, NOW),
+    locked({ lock: ending, judgement: judge(ending, limits(900), NOW) }, NOW),
+    / Just wait: its holder, pod ci\/runner-7f9c, is gone; it is stale in 9s\. To see the lock: kubectl get rlock api -n prod$/,
+  );
+  t.match(
+    locked({ lock: dead, judgement: judge(dead, limits(900), NOW) }, NOW),
     / It is stale \(its holder, pod ci\/runner-7f9c, is gone\): end it with: kubectl delete rlock api -n prod$/,
   );
 });
 
 t.test('what a deploy reads that got past a stale lock', async (t) => {
-  const judgement = judge(lock(), 30, NOW);
+  const judgement = judge(lock(), limits(30), NOW);
   t.equal(
     clearedOnTheWay(lock(), judgement),
     'lockkeeper marked revision 6 of prod/api as failed, which was pending-upgrade: no sign of life for 42s, and ' +
@@ -150,7 +157,7 @@ t.test('what a deploy reads that got past a stale lock', async (t) => {
 t.test('whoever deletes the record of a live lock reads what would happen, and the way', async (t) => {
   const live = lock('configmaps', 'app.v2');
   t.equal(
-    guarded({ lock: live, judgement: judge(live, 900, NOW) }, NOW),
+    guarded({ lock: live, judgement: judge(live, limits(900), NOW) }, NOW),
     'release prod/app.v2: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
       'ci/runner-7f9c) is being deployed. Without its record another deploy could run beside it, so the record ' +
       'was kept. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. It counts as live: created ' +

@@ -237,6 +237,6 @@ t.test('given a token was accepted, then it is known again, and is nowhere in me
   t.ok(await isInMemory(secret), 'it would be found if it were kept');
   kept.length = 0;
   t.notOk(await isInMemory(secret), 'it is not');
-  t.same(await identify(), { username: 'alice' });
+  t.same(await identify(), { identity: { username: 'alice' }, name: 'alice' });
   t.equal(asked, 1);
 });

@@ -1,6 +1,7 @@
 /** Who may do what: each endpoint asks for its own right, in RBAC's terms, and says which one is missing. */
 import t from 'tap';
 import { restApp } from '../support/app.ts';
+import { unsafeIn } from '../support/unsafe-text.ts';
 import { undocumented } from './documented.ts';
 
 const API = '/api/v1/namespaces/prod/locks/api';
@@ -136,6 +137,27 @@ t.test(
       [identity, identity],
     );
     t.match(asked.clear, [{ by: 'system:serviceaccount:ci:runner' }]);
+  },
+);
+
+t.test(
+  'given a name that a terminal would obey, then rights are those of that name, and words are safe',
+  async (t) => {
+    const identity = { username: 'eve\u001b[2J\u202e' };
+    const safe = 'eve\\u{1b}[2J\\u{202e}';
+    const whose = async () => identity;
+    const allowed = await restApp(t, { whose });
+    await allowed.send('DELETE', API);
+    t.match(allowed.asked.rights, [{ user: identity }]);
+    t.match(allowed.asked.clear, [{ by: safe }]);
+    const refused = await restApp(t, { whose, may: async () => false });
+    const { body } = await refused.send('DELETE', API);
+    t.ok(body.detail.startsWith(`${safe} may not delete releaselocks`), body.detail);
+    t.equal(unsafeIn(body.detail), undefined);
+    const full = await restApp(t, { whose, mostWaitsOfOne: 0 });
+    t.match((await full.send('GET', `${API}/wait`)).body, {
+      detail: `0 requests of ${safe} wait at this replica`,
+    });
   },
 );
 

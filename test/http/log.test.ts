@@ -82,6 +82,15 @@ t.test('given a failure that nobody foresaw, then an error with its stack', asyn
   ]);
 });
 
+t.test('given such a failure repeats what somebody sent, then the answer is safe to show', async (t) => {
+  const { send } = await restApp(t, {
+    judge: () => {
+      throw new TypeError('unforeseen \u009b2J');
+    },
+  });
+  t.match(await send('GET', API), { status: 500, body: { detail: 'unforeseen \\u{9b}2J' } });
+});
+
 t.test('given a request is served, then there is no line', async (t) => {
   const { send, logs } = await restApp(t);
   for (const path of [API, '/api/v1/locks', '/openapi.json', '/docs', '/readyz']) await send('GET', path);
@@ -98,7 +107,7 @@ t.test('given a malformed review, then a warning: only an API server should send
 t.test('given a route of the locks without authentication, then nobody is let in', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
-  app.decorateRequest('identity', null);
+  app.decorateRequest('caller', null);
   app.setSerializerCompiler(() => JSON.stringify);
   app.setValidatorCompiler(() => () => true);
   handleErrors(app, () => 'debug');

@@ -26,18 +26,21 @@ t.test('locks are counted by verdict, at each scrape, and none is a zero', async
   const locks = async () => samples(await metrics.text(), 'lockkeeper_locks');
   t.strictSame(await locks(), [
     'lockkeeper_locks{verdict="live"} 2',
+    'lockkeeper_locks{verdict="ending"} 0',
     'lockkeeper_locks{verdict="dead-holder"} 1',
     'lockkeeper_locks{verdict="expired"} 1',
   ]);
   verdicts = ['expired'];
   t.strictSame(await locks(), [
     'lockkeeper_locks{verdict="live"} 0',
+    'lockkeeper_locks{verdict="ending"} 0',
     'lockkeeper_locks{verdict="dead-holder"} 0',
     'lockkeeper_locks{verdict="expired"} 1',
   ]);
   verdicts = [];
   t.strictSame(await locks(), [
     'lockkeeper_locks{verdict="live"} 0',
+    'lockkeeper_locks{verdict="ending"} 0',
     'lockkeeper_locks{verdict="dead-holder"} 0',
     'lockkeeper_locks{verdict="expired"} 0',
   ]);
@@ -56,13 +59,13 @@ t.test('given the cluster cannot be read, then locks are left out, and the rest 
   });
   t.teardown(() => plain.close());
   const scrape = async () => (await plain.inject('/metrics')).body;
-  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 3);
+  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 4);
   isUp = false;
   const text = await scrape();
   t.strictSame(samples(text, 'lockkeeper_locks'), [], 'an old number would be a wrong one');
   t.strictSame(samples(text, 'lockkeeper_held_requests'), ['lockkeeper_held_requests 0']);
   isUp = true;
-  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 3);
+  t.equal(samples(await scrape(), 'lockkeeper_locks').length, 4);
 });
 
 t.test('whether it is ready is told at each scrape, also while it is not', async (t) => {
@@ -87,5 +90,15 @@ t.test('cleared locks are counted, by how and by what asked for it', async (t) =
     'lockkeeper_locks_cleared_total{strategy="mark-failed",trigger="rest"} 2',
     'lockkeeper_locks_cleared_total{strategy="mark-failed",trigger="deploy"} 1',
     'lockkeeper_locks_cleared_total{strategy="delete",trigger="rest"} 1',
+  ]);
+});
+
+t.test('a write that ends a lock is counted, whatever status it names', async (t) => {
+  const metrics = metricsOf(async () => []);
+  metrics.ended({ relation: 'same-client', status: 'deployed' });
+  metrics.ended({ relation: 'another-client', status: 'lunch' });
+  t.strictSame(samples(await metrics.text(), 'lockkeeper_locks_ended_total'), [
+    'lockkeeper_locks_ended_total{relation="same-client",status="deployed"} 1',
+    'lockkeeper_locks_ended_total{relation="another-client",status="other"} 1',
   ]);
 });

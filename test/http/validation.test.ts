@@ -1,6 +1,7 @@
 /** What every parameter of every endpoint takes, and how what it does not take is refused. */
 import t, { type Test } from 'tap';
 import { restApp } from '../support/app.ts';
+import { escaped, unsafeIn } from '../support/unsafe-text.ts';
 import { undocumented } from './documented.ts';
 
 const LOCKS = '/api/v1/namespaces/prod/locks';
@@ -188,6 +189,9 @@ const ROWS: readonly Row[] = [
       'x'.repeat(200),
       emoji(200),
       '%E2%80%8D',
+      'a+%F0%9F%91%A9%E2%80%8D%F0%9F%92%BB+did+it',
+      '%EF%BB%BFit',
+      '%C2%AD',
       '%22%3C%3E%26',
       '%E0%A4%A',
       '100%',
@@ -208,6 +212,8 @@ const ROWS: readonly Row[] = [
       '%C2%85',
       '%E2%80%A8',
       '%E2%80%A9',
+      '%E2%80%AEdaed',
+      '%E2%81%A6dead',
     ],
   },
 ];
@@ -256,7 +262,7 @@ for (const { field, in: place, paths, mustBe, good, bad } of ROWS) {
         });
         t.equal(statusCode, 200, `${method} ${title(value)}`);
         if (place === 'query')
-          t.equal(String(fieldOf(asked.clear.at(-1), field)), decode(value), title(value));
+          t.equal(String(fieldOf(asked.clear.at(-1), field)), escaped(decode(value)), title(value));
       }
     }
   });
@@ -267,7 +273,7 @@ for (const { field, in: place, paths, mustBe, good, bad } of ROWS) {
       for (const [method, path] of paths) {
         const { status, headers, body } = await send(method, path(value));
         const decoded = place === 'query' ? decode(value) : decodeURIComponent(value);
-        const problem = `is ${JSON.stringify(shorten(decoded))}, but must be ${mustBe}`;
+        const problem = `is ${escaped(JSON.stringify(shorten(decoded)))}, but must be ${mustBe}`;
         t.equal(headers['content-type'], 'application/problem+json; charset=utf-8');
         t.equal(status, 400, `${method} ${title(value)}`);
         t.strictSame(
@@ -410,6 +416,23 @@ t.test(
     t.ok(askedNothing());
   },
 );
+
+t.test('given names and values that a terminal would obey, then they are echoed as escapes', async (t) => {
+  const { send } = await documentedApp(t);
+  for (const [path, status, detail] of [
+    [
+      `${API}?force=%1B%5B31m%C2%9B%E2%80%AE`,
+      400,
+      /^force is "\\u001b\[31m\\u\{9b\}\\u\{202e\}", but must be true/,
+    ],
+    [`${API}?%1B%5B31m=1`, 400, /^\\u\{1b\}\[31m is unknown here/],
+    [`${API}?%C2%9B=1&%E2%81%A7=2`, 400, /^\\u\{9b\} is unknown .*; \\u\{2067\} is unknown/],
+  ] as const) {
+    const answer = await send('DELETE', path);
+    t.match(answer, { status, body: { detail } });
+    t.equal(unsafeIn(JSON.stringify(answer.body)), undefined);
+  }
+});
 
 t.test('given several wrong parameters, then each is named, in their order', async (t) => {
   const { send, askedNothing } = await documentedApp(t);

@@ -305,14 +305,14 @@ t.test('lines: a failure of our own, too, is the last line, and one of the log',
   const { open, logs } = await connectedApp(t, {
     wait: async () => ({ kind: 'locked', lock: LOCK }),
     judge: () => {
-      throw new Error('a defect');
+      throw new Error('a defect \u009b');
     },
   });
   const { line } = await open(WAIT, LINES);
   t.strictSame(await line(), {});
-  t.match(await line(), { status: 500, detail: 'a defect' });
+  t.match(await line(), { status: 500, detail: 'a defect \\u{9b}' }, 'safe to show');
   t.equal(await line(), undefined);
-  t.match(await logs.line('a request failed'), { level: 50, reason: 'a defect' });
+  t.match(await logs.line('a request failed'), { level: 50, reason: 'a defect \\u{9b}' });
 });
 
 t.test('given an identity with as many waits as one may have, then others still have room', async (t) => {

@@ -252,7 +252,7 @@ t.test('answers that are not those of an API server', async (t) => {
     message: /secrets\/x: Unexpected token/,
   });
   const bare = clientOn({
-    connection: await impostor(t, 200, '{"metadata":{},"items":[]}'),
+    connection: await impostor(t, 200, '{"kind":"SecretList","metadata":{},"items":[]}'),
   });
   t.same(await bare.list('secrets', { labelSelector: 'a=b' }, never), { items: [], resourceVersion: '' });
   const gone = clientOn({
@@ -435,15 +435,57 @@ t.test('a watch whose line never ends is given up before it fills the memory', a
 
 t.test('an answer that is cut off in the middle is read again from its beginning', async (t) => {
   let cuts = 1;
-  const connection = await impostor(t, 200, '{"metadata":{"name":"x"}}', (response) => {
+  const connection = await impostor(t, 200, '{"metadata":{"name":"x","uid":"u"}}', (response) => {
     if (cuts === 0) return false;
     cuts -= 1;
-    response.writeHead(200, { 'content-length': '25' });
+    response.writeHead(200, { 'content-length': '35' });
     response.write('{"metadata"', () => response.destroy());
     return true;
   });
   const client = clientOn({ connection });
-  t.same(await client.get('secrets', 'prod', 'x', never), { name: 'x' });
+  t.same(await client.get('secrets', 'prod', 'x', never), { name: 'x', uid: 'u' });
+});
+
+t.test('an answer that is something else proves nothing', async (t) => {
+  const asked = async (body: object) =>
+    clientOn({ connection: await impostor(t, 200, JSON.stringify(body)) });
+  const item = { metadata: { name: 'x', uid: 'u' } };
+  const objects: [string, object][] = [
+    ['nothing', {}],
+    ['metadata without a name', { metadata: { uid: 'u' } }],
+    ['metadata without a uid', { metadata: { name: 'x' } }],
+    ['another object', { metadata: { name: 'y', uid: 'u' } }],
+    ['a list', { kind: 'SecretList', metadata: {}, items: [item] }],
+  ];
+  for (const [name, body] of objects) {
+    const client = await asked(body);
+    await t.rejects(
+      client.get('secrets', 'prod', 'x', never),
+      { message: /secrets\/x: the answer is not what/ },
+      name,
+    );
+  }
+  const lists: [string, object][] = [
+    ['nothing', {}],
+    ['a list without a kind', { metadata: {}, items: [] }],
+    ['a list of another form', { kind: 'SecretList', metadata: {}, items: {} }],
+    ['a list without metadata', { kind: 'SecretList', items: [] }],
+    ['an object', { kind: 'Secret', ...item }],
+    ['an item without metadata', { kind: 'SecretList', metadata: {}, items: [item, {}] }],
+    ['an item without a uid', { kind: 'SecretList', metadata: {}, items: [{ metadata: { name: 'x' } }] }],
+    ['an item without a name', { kind: 'SecretList', metadata: {}, items: [{ metadata: { uid: 'u' } }] }],
+    ['an item that is none', { kind: 'SecretList', metadata: {}, items: [null] }],
+  ];
+  for (const [name, body] of lists) {
+    const client = await asked(body);
+    await t.rejects(
+      client.list('secrets', { namespace: 'prod' }, never),
+      { message: /the answer is not what/ },
+      name,
+    );
+  }
+  const empty = await asked({ kind: 'SecretList', metadata: {}, items: null });
+  t.same(await empty.list('secrets', {}, never), { items: [], resourceVersion: '' });
 });
 
 t.test('a name with several addresses, none of which answers: each reason is told', async (t) => {

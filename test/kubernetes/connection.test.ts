@@ -111,6 +111,34 @@ t.test(
   },
 );
 
+t.test(
+  'the clock that is furthest behind is that of this machine, or of an answer of the last minutes',
+  async (t) => {
+    const clock = fakeClock();
+    const start = clock.date();
+    const { earliestDate, sawDate } = disconnected(t, clock);
+    const behind = () => clock.date() - earliestDate();
+    const hear = (offset: number) => sawDate(new Date(clock.now() + offset).toUTCString());
+    t.equal(behind(), 0, 'nobody was heard');
+    hear(1_200_000);
+    t.equal(behind(), 0, 'a server is ahead');
+    hear(-20_000);
+    hear(20_000);
+    sawDate('no date');
+    t.equal(behind(), 20_000, 'one is behind');
+    clock.advance(300_000);
+    hear(0);
+    t.equal(behind(), 20_000, 'it was five minutes ago');
+    clock.advance(300_000);
+    hear(60_000);
+    t.equal(behind(), 0, 'it was ten minutes ago');
+    hear(-5_000);
+    clock.advance(600_000);
+    t.equal(behind(), 0, 'nobody was heard for long');
+    t.equal(clock.date() - start, 1_200_000);
+  },
+);
+
 t.test('a connection that nobody used is closed without ado', async (t) => {
   await disconnected(t, fakeClock()).close();
 });

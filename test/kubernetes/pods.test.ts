@@ -64,8 +64,34 @@ t.test('what is no answer of an API server about that pod is no proof', async (t
 
 t.test('a pod that nobody has said anything of may be running', async (t) => {
   for (const status of [undefined, {}, { phase: 'Running' }]) {
-    const stored = { metadata: { uid: 'uid-1' }, ...(status && { status }) };
+    const metadata = { name: 'runner-7f9c', namespace: 'prod', uid: 'uid-1' };
+    const stored = { kind: 'Pod', metadata, ...(status && { status }) };
     const { howItEnded } = createPodReader({ read: async <T>() => stored as T });
     t.equal(await howItEnded({ namespace: 'prod', name: 'runner-7f9c', uid: 'uid-1' }, never), undefined);
   }
+});
+
+t.test('an answer that is no such pod proves nothing', async (t) => {
+  const metadata = { name: 'runner-7f9c', namespace: 'prod', uid: 'uid-2' };
+  const rows: [string, object][] = [
+    ['nothing', {}],
+    ['metadata without anything', { metadata: {} }],
+    ['no kind', { metadata }],
+    ['another kind', { kind: 'PodList', metadata }],
+    ['another name', { kind: 'Pod', metadata: { ...metadata, name: 'x' } }],
+    ['another namespace', { kind: 'Pod', metadata: { ...metadata, namespace: 'ci' } }],
+    ['no uid', { kind: 'Pod', metadata: { ...metadata, uid: undefined } }],
+    ['an empty uid', { kind: 'Pod', metadata: { ...metadata, uid: '' } }],
+  ];
+  const pod = { namespace: 'prod', name: 'runner-7f9c', uid: 'uid-1' };
+  for (const [name, stored] of rows) {
+    const { howItEnded } = createPodReader({ read: async <T>() => stored as T });
+    await t.rejects(
+      howItEnded(pod, never),
+      { message: 'the answer about pod prod/runner-7f9c is no such pod' },
+      name,
+    );
+  }
+  const { howItEnded } = createPodReader({ read: async <T>() => ({ kind: 'Pod', metadata }) as T });
+  t.equal(await howItEnded(pod, never), 'was replaced by another pod of that name');
 });

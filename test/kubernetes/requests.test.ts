@@ -10,6 +10,7 @@ import { connect } from '../../src/kubernetes/connection.ts';
 import { createRequests, type Requests } from '../../src/kubernetes/requests.ts';
 import { failure, never, startMeddling } from '../support/clearing.ts';
 import { serving } from '../support/serving.ts';
+import { unsafeIn } from '../support/unsafe-text.ts';
 
 interface Seen {
   readonly line: string;
@@ -18,7 +19,7 @@ interface Seen {
 }
 
 /** How a request is answered: with a status, or by a connection that breaks, before or in the answer. */
-type Answer = number | 'broken' | 'cut' | 'html';
+type Answer = number | 'broken' | 'cut' | 'html' | { readonly status: number; readonly text: string };
 
 /** A server that answers as told, the last answer for ever, and what it was sent. */
 async function serverWith(t: Test, answers: readonly Answer[]) {
@@ -34,6 +35,7 @@ async function serverWith(t: Test, answers: readonly Answer[]) {
       });
       if (answer === 'broken') request.socket.destroy();
       else if (answer === 'html') response.end('<html>');
+      else if (typeof answer === 'object') response.writeHead(answer.status).end(answer.text);
       else if (answer === 'cut') {
         response.writeHead(200, { 'content-length': '100' });
         response.write('{"half":', () => response.destroy());
@@ -68,6 +70,24 @@ const WAYS: Record<'read' | 'ask' | 'write', (requests: Requests, signal?: Abort
     ask: ({ ask }, signal = never) => ask(PATH, { question: '?' }, signal),
     write: ({ write }, signal = never) => write('PUT', PATH, { a: 1 }, signal),
   };
+
+for (const [what, status, text, message] of [
+  [
+    'the message of a Status',
+    403,
+    JSON.stringify({ message: 'no, \u001b[31m\u009b\u202e' }),
+    /: 403 no, \\u\{1b\}\[31m/,
+  ],
+  ['a page of a proxy', 404, '<html>\u009b2J', /: 404 <html>\\u\{9b\}2J$/],
+  ['what is no JSON, where JSON is wanted', 200, '\u001b[31m no', /: Unexpected token '\\u\{1b\}'/],
+] as const) {
+  t.test(`an error is safe to show, whoever answers: ${what}`, async (t) => {
+    const { requests } = await serverWith(t, [{ status, text }]);
+    const error = (await failure(WAYS.read(requests))) as Error;
+    t.match(error, { message });
+    t.equal(unsafeIn(error.message), undefined);
+  });
+}
 
 for (const [way, passing, final] of [
   ['read', [429, 502, 503, 504, 'broken', 'cut'], [400, 401, 403, 404, 409, 422, 500, 501, 505, 301, 'html']],

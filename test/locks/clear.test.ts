@@ -120,6 +120,19 @@ t.test('given a lock that is still live', async (t) => {
   }
 });
 
+t.test('given a lock whose holder’s pod is there again', async (t) => {
+  const clearing = await startClearing(t);
+  const { clear, holders, deaths, revived } = clearing;
+  const { metadata } = await lockedRelease(clearing);
+  const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' };
+  holders.set(metadata.uid, { user: 'runner', pod, podKind: 'job' });
+  deaths.set(pod.uid, { how: 'is gone', provenAt: 0 });
+  revived.add(pod.uid);
+  t.match(await clear(), { kind: 'live', judgement: { verdict: 'live' } });
+  revived.clear();
+  t.match(await clear(), { kind: 'cleared', judgement: { verdict: 'dead-holder' } });
+});
+
 t.test('given a lock of which the caller names a part', async (t) => {
   const clearing = await startClearing(t);
   const { metadata } = await lockedRelease(clearing);

@@ -41,7 +41,6 @@ function world(t: Test, pods: Pod[]) {
     },
     onDeath: () => asked.push('told'),
     clock,
-    date: clock.date,
     random: () => 1,
     log: logs.log,
   });
@@ -68,11 +67,33 @@ t.test('a pod that holds a lock is looked at every three seconds, until it has e
   t.strictSame(await pass(6_000), ['get ci/runner-7f9c', 'get ci/runner-7f9c']);
   ended.set(runner.uid, 'is gone');
   t.strictSame(await pass(3_000), ['get ci/runner-7f9c', 'told']);
-  t.strictSame(deaths.of(runner), { how: 'is gone', provenAt: clock.date() });
+  t.strictSame(deaths.of(runner), { how: 'is gone', provenAt: clock.now() });
   t.match(logs.lines.at(-1), { msg: 'the holder of a lock is dead', pod: 'ci/runner-7f9c', how: 'is gone' });
   ended.delete(runner.uid);
   t.strictSame(await pass(60_000), [], 'it is not looked at again');
   t.match(deaths.of(runner), { how: 'is gone' }, 'nor does it come back');
+});
+
+t.test('a death is read again before anything rests on it', async (t) => {
+  const runner = pod('runner-7f9c');
+  const { deaths, pass, ended, logs, cluster } = world(t, [runner]);
+  const never = new AbortController().signal;
+  ended.set(runner.uid, 'is gone');
+  await pass(3_000);
+  t.equal(await deaths.confirm(runner, never), true);
+  t.match(deaths.of(runner), { how: 'is gone' });
+  cluster.failure = new Error('pods is forbidden');
+  await t.rejects(deaths.confirm(runner, never), { message: 'pods is forbidden' });
+  t.match(deaths.of(runner), { how: 'is gone' }, 'what cannot be read proves nothing');
+  cluster.failure = undefined;
+  ended.delete(runner.uid);
+  t.equal(await deaths.confirm(runner, never), false, 'a restored etcd has it again');
+  t.equal(deaths.of(runner), undefined);
+  t.match(logs.lines.at(-1), {
+    msg: 'the holder of a lock that was gone is there again',
+    pod: 'ci/runner-7f9c',
+  });
+  t.strictSame(await pass(6_000), ['get ci/runner-7f9c', 'get ci/runner-7f9c'], 'it is looked at again');
 });
 
 t.test('who holds no lock is not looked at, and who begins to is', async (t) => {

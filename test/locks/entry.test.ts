@@ -10,13 +10,14 @@ import {
   taskFor,
   type Writer,
 } from '../../src/locks/entry.ts';
+import { limits } from '../support/limits.ts';
 import { revision } from '../support/revisions.ts';
 
 const CREATED = Date.parse('2026-11-23T03:00:00Z');
 
 const NOW = CREATED + 60_000;
 
-const WRITER: Writer = { replica: 'here', staleAfterSeconds: 900, now: NOW };
+const WRITER: Writer = { replica: 'here', limits: limits(), now: NOW };
 
 const RUNNER: Client = {
   user: 'system:serviceaccount:ci:runner',

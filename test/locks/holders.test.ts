@@ -29,6 +29,7 @@ function harness() {
     onDescribed: () => {
       timesDescribed += 1;
     },
+    silentSince: ({ lastWriteAt }) => lastWriteAt,
     deathOf: (pod) => deaths.get(pod.uid),
     now: clock.now,
   });
@@ -73,7 +74,7 @@ t.test('a recorded holder is never overridden, and a contradiction names nobody'
   const { holders, recorded } = harness();
   const held = revision(6, 'pending-upgrade');
   recorded.set(held.uid, { holder: alice });
-  t.strictSame(holders.lockOf(held), { revision: held, holder: alice, isListed: true });
+  t.strictSame(holders.lockOf(held), { revision: held, holder: alice, silentSince: 0, isListed: true });
   t.equal(holders.claimOf(held), undefined, 'which is no claim of its own');
 
   holders.admitted({ ...claim, uid: held.uid, client: mallory });
@@ -135,10 +136,10 @@ t.test('a lock says that its holder’s pod has ended, once that is proven', asy
   const { holders, deaths } = harness();
   holders.admitted({ ...claim, uid: 'uid-of-6', client: RUNNER });
   const held = revision(6, 'pending-upgrade');
-  t.strictSame(holders.lockOf(held), { revision: held, holder: RUNNER });
+  t.strictSame(holders.lockOf(held), { revision: held, holder: RUNNER, silentSince: 0 });
   const death = { how: 'is gone', provenAt: 5_000 };
   deaths.set(POD.uid, death);
-  t.strictSame(holders.lockOf(held), { revision: held, holder: RUNNER, death });
+  t.strictSame(holders.lockOf(held), { revision: held, holder: RUNNER, silentSince: 0, death });
 });
 
 t.test('a record is on its way from its admission until it appears, a second at most', async (t) => {

@@ -5,6 +5,7 @@ import type { Revision } from '../../src/helm/release.ts';
 import type { NewReleaseLock, ReleaseLock } from '../../src/kubernetes/release-locks.ts';
 import { KubernetesError } from '../../src/kubernetes/requests.ts';
 import { keepLedger } from '../../src/locks/ledger.ts';
+import { limits } from '../support/limits.ts';
 import { testLog } from '../support/log.ts';
 import { revision } from '../support/revisions.ts';
 import { sleeper } from '../support/sleeper.ts';
@@ -57,7 +58,7 @@ async function start(t: Test) {
     readNewest: async () => known.stored,
     judge: () => LIVE,
     waiting: () => known.waiting,
-    staleAfterSeconds: 900,
+    limits: limits(),
     clock,
     date: clock.date,
     random: () => 1,

@@ -7,6 +7,7 @@ import type { Lock } from '../../src/gate/lock.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import { startSweep } from '../../src/locks/sweep.ts';
 import { fakeClock } from '../support/fake-clock.ts';
+import { limits } from '../support/limits.ts';
 import { testLog } from '../support/log.ts';
 import { revision } from '../support/revisions.ts';
 
@@ -26,10 +27,12 @@ function world(t: Test, autoClear: AutoClear = 'dead-holder') {
       return { kind: 'free' };
     },
   };
+  /** Of namespaces that have their own. */
+  const policies = new Map<string, AutoClear>();
   const sweep = startSweep({
     locks: () => [...locks.values()],
-    judge: (lock) => judge(lock, STALE_AFTER_SECONDS, clock.date()),
-    autoClear,
+    judge: (lock) => judge(lock, limits(STALE_AFTER_SECONDS), clock.now()),
+    autoClearIn: async (namespace) => policies.get(namespace) ?? autoClear,
     clearer: {
       async clear(request, signal) {
         requests.push(request);
@@ -83,7 +86,7 @@ function created(uid: string, createdAt: number) {
 
 function deadLock(uid: string, provenAt: number, clock: { date(): number }): Lock {
   const pod = { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' };
-  const holder = { user: 'system:serviceaccount:ci:runner', pod };
+  const holder = { user: 'system:serviceaccount:ci:runner', pod, podKind: 'job' } as const;
   return { revision: created(uid, clock.date()), holder, death: { how: 'is gone', provenAt } };
 }
 

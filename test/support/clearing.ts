@@ -4,7 +4,8 @@ import { KubeConfig } from '@kubernetes/client-node';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
 import type { ClearOutcome, ClearRequest } from '../../src/gate/clearing.ts';
-import type { Client } from '../../src/gate/lock.ts';
+import type { Death, Holder } from '../../src/gate/lock.ts';
+import { judge } from '../../src/gate/verdict.ts';
 import { DRIVERS, type Driver, recordName } from '../../src/helm/release.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
 import { type Connection, connect } from '../../src/kubernetes/connection.ts';
@@ -23,6 +24,7 @@ import {
 } from '../clusters/embedded/cluster.ts';
 import type { Fault, SeenRequest } from '../clusters/embedded/faults.ts';
 import type { KubernetesObject, StoredObject } from '../clusters/kubernetes-object.ts';
+import { limits } from './limits.ts';
 import { type TestLog, testLog } from './log.ts';
 import { record } from './records.ts';
 
@@ -104,7 +106,11 @@ export interface Clearing extends Meddling {
   readonly logs: TestLog;
   /** What onCleared was told. */
   readonly cleared: ClearRequest[];
-  readonly holders: Map<string, Client>;
+  readonly holders: Map<string, Holder>;
+  /** Of pods that have ended, by uid. */
+  readonly deaths: Map<string, Death>;
+  /** Uids of pods that are there again. */
+  readonly revived: Set<string>;
   /** Clears `prod/api` by mark-failed, for alice, unless said otherwise. */
   clear(request?: Partial<ClearRequest>, signal?: AbortSignal): Promise<ClearOutcome>;
   /** The Events of the namespace `prod`. */
@@ -119,7 +125,10 @@ export async function startClearing(
   const { connection, admin } = meddling;
   const requests = createRequests({ connection, pool: 'errands' });
   const reader = createRevisionReader(createKubernetesClient(requests));
-  const holders = new Map<string, Client>();
+  const holders = new Map<string, Holder>();
+  const deaths = new Map<string, Death>();
+  /** Uids of pods that are there again. */
+  const revived = new Set<string>();
   const logs = testLog();
   const cleared: ClearRequest[] = [];
   const clearer = createClearer({
@@ -127,13 +136,20 @@ export async function startClearing(
       drivers,
       reader,
       suspects: () => [],
-      holders: { lockOf: (revision) => ({ revision, holder: holders.get(revision.uid) }) },
+      holders: {
+        lockOf(revision) {
+          const holder = holders.get(revision.uid);
+          const death = deaths.get(holder?.pod?.uid ?? '');
+          return { revision, holder, ...(death && { death }) };
+        },
+      },
     }),
     reader,
     records: createRecordStore(requests),
     events: createEventRecorder(requests, connection.date),
     oneAtATime: createOneAtATime(),
-    staleAfterSeconds: STALE_AFTER_SECONDS,
+    judgeLock: (lock) => judge(lock, limits(STALE_AFTER_SECONDS), connection.date()),
+    confirmDeath: async ({ uid }) => !revived.has(uid),
     now: connection.date,
     log: logs.log,
     onCleared: (request) => cleared.push(request),
@@ -143,6 +159,8 @@ export async function startClearing(
     logs,
     cleared,
     holders,
+    deaths,
+    revived,
     clear: (request = {}, signal = never) => clearer.clear({ ...REQUEST, ...request }, signal),
     events: () => admin.list('/api/v1/namespaces/prod/events'),
   };

@@ -13,15 +13,16 @@ import { createHolders } from '../../src/locks/holders.ts';
 import { createRegistry } from '../../src/locks/registry.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
 import { fakeClock } from './fake-clock.ts';
+import { limits } from './limits.ts';
 import { testLog } from './log.ts';
 import { type RevisionOptions, revision } from './revisions.ts';
 
 const LIMITS: Limits = { holdSeconds: 10, retryAfterSeconds: 20, maxWaitSeconds: 300, maxHeld: 20 };
 
-const POLICY: Policy = { autoClear: 'dead-holder', staleAfterSeconds: 900 };
+const POLICY: Policy = { autoClear: 'dead-holder', ...limits() };
 
 /** A gate on real parts; only the cluster behind it is a map, and can be told to fail. */
-export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = {}) {
+export function harness(waits: Partial<Limits> = {}, policy: Partial<Policy> = {}) {
   const clock = fakeClock();
   const logs = testLog();
   const records = new Map<number, Revision>();
@@ -41,7 +42,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
       const cleared = records.get(number) as Revision;
       const lock = { revision: cleared, holder: undefined };
       store(number, 'failed');
-      return { kind: 'cleared', lock, judgement: judge(lock, 900, clock.date()), next: [] };
+      return { kind: 'cleared', lock, judgement: judge(lock, limits(), clock.now()), next: [] };
     },
   };
   /** Of pods, by uid; any other pod cannot be read. */
@@ -56,6 +57,7 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
       return podKind === undefined ? {} : { podKind };
     },
     onDescribed: () => {},
+    silentSince: ({ lastWriteAt }) => lastWriteAt || clock.now(),
     deathOf: (pod) => deaths.get(pod.uid),
     now: clock.now,
   });
@@ -97,8 +99,10 @@ export function harness(limits: Partial<Limits> = {}, policy: Partial<Policy> = 
         throw new Error('nothing is restored here');
       },
     },
-    limits: { ...LIMITS, ...limits },
+    limits: { ...LIMITS, ...waits },
     policy: { ...POLICY, ...policy },
+    autoClearIn: async () => policy.autoClear ?? POLICY.autoClear,
+    judge: (lock) => judge(lock, { ...POLICY, ...policy }, clock.now()),
     clock,
     date: clock.date,
     log: logs.log,

@@ -1,5 +1,6 @@
 /** Lockkeeper's log, read as it comes: from a process, or from a logger in this one. */
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
+import { createLog } from '../../src/log.ts';
 
 export interface LogLine {
   readonly level: number;
@@ -72,5 +73,5 @@ export interface TestLog extends LogReader {
 /** A real logger, and what it wrote. */
 export function testLog(level = 'debug'): TestLog {
   const reader = createLogReader();
-  return { ...reader, log: pino({ level, base: null }, reader) };
+  return { ...reader, log: createLog(level, reader) };
 }

@@ -34,7 +34,7 @@ import { startGarbageCollector } from './garbage.ts';
 import { createNamespaceController } from './namespaces.ts';
 import { apiVersionOf, keyOf, RESOURCES, type Resource } from './resources.ts';
 import { startServer } from './server.ts';
-import { type Change, createStore } from './store.ts';
+import { type Change, createStore, type Store } from './store.ts';
 import { prepare } from './strategy.ts';
 import { createTraffic, type Traffic } from './traffic.ts';
 import { type Authorize, createUsers } from './users.ts';
@@ -164,7 +164,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
       clients.push(client);
       return client;
     },
-    letTimePass: async (milliseconds) => clock.advance(milliseconds),
+    letTimePass: async (milliseconds) => ageRecords(store, milliseconds),
     async stop() {
       if (stopping.signal.aborted) return;
       stopping.abort();
@@ -194,6 +194,26 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
       for (const object of objects) stored(object);
     },
   };
+}
+
+/** As on a real cluster, whose clock nobody turns: Helm's records are stored with older times. */
+function ageRecords(store: Store, milliseconds: number): void {
+  const older = (time: string) => timestamp(Date.parse(time) - milliseconds);
+  for (const plural of ['secrets', 'configmaps']) {
+    const resource = keyOf({ group: '', plural });
+    for (const record of [...store.list(resource)]) {
+      const { labels, creationTimestamp, managedFields } = record.metadata;
+      if (labels?.owner !== 'helm') continue;
+      const metadata = {
+        ...record.metadata,
+        creationTimestamp: older(creationTimestamp),
+        ...(managedFields && {
+          managedFields: managedFields.map((entry) => ({ ...entry, time: older(entry.time) })),
+        }),
+      };
+      store.replace(resource, { ...record, metadata });
+    }
+  }
 }
 
 function nowhere({ namespace, name }: { namespace: string; name: string }): never {
