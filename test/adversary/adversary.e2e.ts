@@ -2,8 +2,9 @@
 import t from 'tap';
 import { campaign, type Failure } from './campaign.ts';
 import { operationsOf, WEIGHTS } from './operations.ts';
-import type { Violation } from './rules.ts';
+
 import { readSettings } from './settings.ts';
+import type { Violation } from './violation.ts';
 import { startWorld } from './world.ts';
 
 const REPLICAS = 3;

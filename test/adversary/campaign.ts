@@ -1,14 +1,16 @@
 /** Many runs of random operations, until there were enough of them or a rule was broken; then with ever fewer of them. */
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
-import { kindOf, newStage, perform, type Stage } from './deeds.ts';
+import { kindOf, perform } from './deeds.ts';
 import { endLocks, killAll, tidyUp } from './ending.ts';
 import { kindOfEnding } from './endings.ts';
 import type { Entry } from './log.ts';
 import type { Operation } from './operations.ts';
-import { check, type Violation } from './rules.ts';
+import { check } from './rules.ts';
+import { newStage, type Stage } from './stage.ts';
 import { storyOf } from './story.ts';
 import { type AuditTail, followAuditLog } from './tail.ts';
+import type { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
 export interface CampaignOptions {
@@ -31,7 +33,7 @@ export interface RunReport {
   readonly operations: number;
   readonly entries: number;
   readonly violations: readonly Violation[];
-  /** What the log tells of the releases that they were seen at. */
+  /** What the log tells of the releases that they were seen at, and when each operation began. */
   readonly story: readonly string[];
 }
 
@@ -123,6 +125,7 @@ async function runOnce(
   onDone: (operation: Operation) => void,
 ): Promise<RunReport> {
   const entries: Entry[] = [];
+  const begun: string[] = [];
   let count = 0;
 
   /** A violation that the next lines of the log explain is none. */
@@ -137,6 +140,7 @@ async function runOnce(
 
   let violations: Violation[] = [];
   for (const operation of all) {
+    begun.push(`${new Date().toISOString()} begins: ${JSON.stringify(operation)}`);
     if (await perform(stage, operation)) {
       count += 1;
       onDone(operation);
@@ -150,9 +154,8 @@ async function runOnce(
     violations = await look();
   }
   await tidyUp(stage);
-  const broken = stage.releases.filter((release) =>
-    violations.some(({ record }) => record.includes(release)),
-  );
-  const story = broken.flatMap((release) => storyOf(entries, release));
+  const names = [...new Set(stage.releases.map(({ name }) => name))];
+  const broken = names.filter((name) => violations.some(({ record }) => record.includes(name)));
+  const story = broken.flatMap((release) => [...storyOf(entries, release), ...begun].toSorted());
   return { operations: count, entries: entries.length, violations, story };
 }

@@ -5,6 +5,7 @@ import type { ControlPlane } from '../clusters/control-plane/cluster.ts';
 import { writeKubeconfig } from '../clusters/kubeconfig.ts';
 import { helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, startHelm } from '../tools/run.ts';
+import type { Identity, JobPod } from './identities.ts';
 import { NAMESPACE } from './log.ts';
 import { type Command, runSyntheticHelm } from './synthetic-helm.ts';
 
@@ -12,8 +13,8 @@ export type Outcome = 'deployed' | 'failed';
 
 export interface Client {
   readonly command: Command;
-  /** That its token is bound to, if it is in one. */
-  readonly pod: string | undefined;
+  /** The job pod that it runs in. */
+  readonly pod: JobPod | undefined;
   isOver(): boolean;
   /** It goes on from where it waits; if it does not yet, as soon as it does. */
   end(outcome: Outcome): void;
@@ -26,19 +27,11 @@ export interface Client {
   readonly done: Promise<string>;
 }
 
-/** Who runs it: a token, and the pod that it is bound to. */
-export interface Identity {
-  readonly username: string;
-  readonly pod: string | undefined;
-  readonly token: string;
-  readonly client: ApiClient;
-}
-
 /** Between two looks at a Job that is to be ended. */
 const LOOK_MS = 100;
 
 /** @param isSlow stands still between reading the history and creating its record */
-export function startSynthetic(command: Command, { pod, client }: Identity, isSlow: boolean): Client {
+export function startSynthetic(command: Command, { pod, api, close }: Identity, isSlow: boolean): Client {
   const killed = Promise.withResolvers<string>();
   const orders: (Outcome | 'hook')[] = [];
   let told = () => {};
@@ -65,13 +58,13 @@ export function startSynthetic(command: Command, { pod, client }: Identity, isSl
     told();
   }
   const running = runSyntheticHelm(command, {
-    api: client,
+    api,
     alive,
     arrive: async (place) => (place === 'in its hook' || isSlow ? order() : 'deployed'),
   });
   const done = Promise.race([running, killed.promise]).finally(() => {
     isOver = true;
-    client.close();
+    close();
   });
   return {
     command,
@@ -147,9 +140,10 @@ export async function startReal(
   };
 }
 
-function argumentsOf({ verb, release, historyMax, atomic }: Command): string[] {
+function argumentsOf({ verb, release, historyMax, atomic, keepHistory }: Command): string[] {
   const limit = historyMax > 0 ? ['--history-max', String(historyMax)] : [];
-  if (verb === 'uninstall') return ['uninstall', release, '--no-hooks'];
+  if (verb === 'uninstall')
+    return ['uninstall', release, '--no-hooks', ...(keepHistory ? ['--keep-history'] : [])];
   if (verb === 'rollback') return ['rollback', release, ...limit];
   return ['upgrade', '--install', release, CHART, '--set', HOOKS, ...limit, ...(atomic ? ['--atomic'] : [])];
 }

@@ -2,9 +2,11 @@
 const KINDS: readonly (readonly [kind: string, words: RegExp])[] = [
   ['deployed', /^deployed$/],
   ['failed', /^failed$/],
-  ['uninstalled', /^uninstalled$/],
+  ['uninstalled', /^uninstalled$|is already deleted/],
+  ['restored', /^restored$/],
   ['killed', /^killed$|^$/],
   ['refused by the gate', /"gate\.lockkeeper\.dev" denied/],
+  ['refused at an update', /"updates\.lockkeeper\.dev" denied/],
   ['refused by the guard', /"guard\.lockkeeper\.dev" denied/],
   ['refused by the fence', /lockkeeper-fence/],
   ['the gate was out of reach', /failed calling webhook/],

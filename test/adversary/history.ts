@@ -5,11 +5,13 @@
  * client went away, or whose API server: it was answered with an error, and may have been stored all the same.
  */
 import { type Driver, isPending, parseRecordName } from '../../src/helm/release.ts';
+import { type LoggedPod, type Naming, namingsIn, podsIn, uidOf } from './holders.ts';
 import { type Entry, type LoggedObject, type Told, toldBy } from './log.ts';
 
 /** One state of a record, from a write to the next. */
 export interface Version {
   readonly resourceVersion: number;
+  /** As its label says. Empty if it says none, or if Helm does not find the record by its labels. */
   readonly status: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly data: Readonly<Record<string, string>>;
@@ -43,8 +45,10 @@ export interface History {
   /** Those, and what may have been stored by a creation that nothing certain is known of. */
   readonly maybeRecords: readonly StoredRecord[];
   readonly announcements: readonly Announcement[];
-  /** The deletion of each pod that is gone, by its uid. */
-  readonly podsGone: ReadonlyMap<string, Entry>;
+  /** By their uids. */
+  readonly pods: ReadonlyMap<string, LoggedPod>;
+  /** By the uid of the record: what ReleaseLocks say of its holder, in the order of the log. */
+  readonly named: ReadonlyMap<string, readonly Naming[]>;
 }
 
 const OK = 300;
@@ -52,7 +56,6 @@ const OK = 300;
 /** @param entries in the order of the log */
 export function historyOf(entries: readonly Entry[]): History {
   const records = new Map<string, StoredRecord>();
-  const podsGone = new Map<string, Entry>();
   const written = entries.filter((entry) => entry.code < OK);
   const unclear = entries.filter(isUnclear);
   for (const entry of written.filter(isWrite).sort(byVersion)) write(records, entry, unclear);
@@ -60,7 +63,6 @@ export function historyOf(entries: readonly Entry[]): History {
     const uid = entry.verb === 'delete' ? uidOf(entry) : undefined;
     const record = uid === undefined ? undefined : records.get(uid);
     if (record !== undefined) record.gone ??= entry;
-    if (uid !== undefined && entry.resource === 'pods') podsGone.set(uid, entry);
   }
   const announcements = written.flatMap((entry) => {
     const told = toldBy(entry);
@@ -72,7 +74,8 @@ export function historyOf(entries: readonly Entry[]): History {
     records: [...records.values()],
     maybeRecords: [...records.values(), ...phantoms],
     announcements,
-    podsGone,
+    pods: podsIn(written),
+    named: namingsIn(written),
   };
 }
 
@@ -111,11 +114,6 @@ function versionOf({ answer }: Entry): number {
   return Number(answer?.metadata?.resourceVersion ?? 0);
 }
 
-/** A Secret is answered with a Status when it is deleted, a pod with what it was. */
-function uidOf({ answer }: Entry): string | undefined {
-  return answer?.details?.uid ?? answer?.metadata?.uid;
-}
-
 function write(records: Map<string, StoredRecord>, entry: Entry, unclear: readonly Entry[]): void {
   const { metadata = {} } = entry.answer ?? {};
   const name = metadata.name ?? entry.name;
@@ -148,10 +146,11 @@ function write(records: Map<string, StoredRecord>, entry: Entry, unclear: readon
 
 function versionFrom(entry: Entry, object: LoggedObject | undefined): Version {
   const { metadata = {}, data = {} } = object ?? {};
-  const { labels = {} } = metadata;
+  const { labels = {}, name = entry.name } = metadata;
+  const isVisible = labels.owner === 'helm' && labels.name === parseRecordName(name)?.release;
   return {
     resourceVersion: Number(metadata.resourceVersion ?? 0),
-    status: labels.status ?? '',
+    status: isVisible ? (labels.status ?? '') : '',
     labels,
     data,
     entry,

@@ -7,6 +7,8 @@ export interface Lane extends Passage {
   cutWatches(): void;
   /** Watches stay open, and tell nothing, until this is taken back. */
   stall(isStalled: boolean): void;
+  /** What the API server's answers say of the time is wrong by so much: all of them, or every other one. */
+  setClock(offMs: number, isMixed: boolean): void;
   /** Nothing passes, and nobody is answered, until this is taken back. */
   block(isBlocked: boolean): void;
 }
@@ -17,6 +19,8 @@ export async function startLane(t: Test, to: { url: string; caCertificate: strin
   const underWay = new Set<ServerResponse>();
   let isStalled = false;
   let isBlocked = false;
+  let clock = { offMs: 0, isMixed: false };
+  let answers = 0;
 
   const passage = await startPassage(t, to, {
     mayPass(_request, response) {
@@ -30,6 +34,13 @@ export async function startLane(t: Test, to: { url: string; caCertificate: strin
         watches.delete(response);
       });
       return true;
+    },
+    headersOf({ headers }) {
+      answers += 1;
+      const { offMs, isMixed } = clock;
+      const isWrong = offMs !== 0 && !(isMixed && answers % 2 === 0);
+      const date = new Date(Date.parse(headers.date ?? '') + offMs);
+      return isWrong && headers.date !== undefined ? { ...headers, date: date.toUTCString() } : headers;
     },
     onAnswer({ url = '' }, response, answer) {
       if (!/[?&]watch=(true|1)/.test(url)) return;
@@ -48,6 +59,9 @@ export async function startLane(t: Test, to: { url: string; caCertificate: strin
         if (stalled) answer.pause();
         else answer.resume();
       }
+    },
+    setClock(offMs, isMixed) {
+      clock = { offMs, isMixed };
     },
     block(blocked) {
       isBlocked = blocked;

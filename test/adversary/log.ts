@@ -21,10 +21,19 @@ export type Told =
   | { readonly what: 'force'; readonly uid: string }
   /** Lockkeeper may be out of reach, or unable to read the cluster. */
   | { readonly what: 'fault'; readonly state: 'begins' | 'ends' }
+  /** A pod that was deleted is there again, with its uid, as after a restore of etcd. Told when it is. */
+  | { readonly what: 'pod returned'; readonly uid: string }
   /** All replicas are up, nobody disturbs them any more, and no client is left that could end its lock. */
   | { readonly what: 'calm' }
   /** Every lock should have ended by now. */
   | { readonly what: 'end' };
+
+/** The client that a ReleaseLock names. */
+export interface LoggedHolder {
+  readonly user?: string;
+  readonly pod?: { readonly uid?: string };
+  readonly podKind?: string;
+}
 
 /** As far as rules look into it. */
 export interface LoggedObject {
@@ -34,8 +43,11 @@ export interface LoggedObject {
     readonly resourceVersion?: string;
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly { readonly kind?: string }[];
   };
   readonly data?: Readonly<Record<string, string>>;
+  /** Of a ReleaseLock. */
+  readonly spec?: { readonly recordUID?: string; readonly holder?: LoggedHolder };
   /** Of a Status. */
   readonly message?: string;
   readonly details?: { readonly uid?: string };
@@ -52,6 +64,8 @@ export interface Entry {
   readonly code: number;
   /** Of a refusal. */
   readonly message: string;
+  /** The webhooks that the API server could not ask, and passed over. */
+  readonly failedOpen: readonly string[];
   /** Milliseconds since 1970: what was asked for happened between these two, if it did. */
   readonly askedAt: number;
   readonly answeredAt: number;
@@ -67,6 +81,9 @@ interface LoggedEvent extends AuditEvent {
 }
 
 const POD_UID = 'authentication.kubernetes.io/pod-uid';
+
+/** How an API server notes in an audit event that it could not ask a webhook whose failurePolicy is Ignore. */
+const FAILED_OPEN = 'failed-open.validating.webhook.admission.k8s.io/';
 
 const MARK = `"namespace":"${NAMESPACE}"`;
 
@@ -86,11 +103,17 @@ export function readEntry(line: string): Entry | undefined {
     podUid: user.extra?.[POD_UID]?.[0],
     code: event.responseStatus?.code ?? 0,
     message: responseObject?.message ?? '',
+    failedOpen: failedOpenIn(event.annotations),
     askedAt: Date.parse(event.requestReceivedTimestamp),
     answeredAt: Date.parse(event.stageTimestamp),
     asked: requestObject,
     answer: responseObject,
   };
+}
+
+function failedOpenIn(annotations: LoggedEvent['annotations'] = {}): string[] {
+  const all = Object.entries(annotations);
+  return all.flatMap(([key, webhook]) => (key.startsWith(FAILED_OPEN) ? [webhook] : []));
 }
 
 /** The announcement that an entry is, if it is one. */

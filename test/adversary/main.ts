@@ -6,6 +6,7 @@
  *   npm run test:adversary -- --operations 10000    # 45 minutes
  *   npm run test:adversary -- --seed S --path P     # what a failure said
  *   npm run test:adversary -- --bugs                # the test of the test: each planted bug is found
+ *   npm run test:adversary -- --bug gateway         # those whose name says so
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** What a record holds, as Helm codes it (trap 10): JSON, in gzip, in base64, and in base64 once more in a Secret. */
+/** What a record holds, as Helm codes it: JSON, in gzip, in base64, and in base64 once more in a Secret. */
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Driver } from '../../src/helm/release.ts';
 import type { Version } from './history.ts';
@@ -19,6 +19,13 @@ export function descriptionOf(driver: Driver, { release = '' }: Version['data'])
   if (release === '') return '';
   const { info } = JSON.parse(Buffer.from(decodePayload(driver, release), 'latin1').toString());
   return info?.description ?? '';
+}
+
+/** The status that Helm itself reads; empty if there is none. */
+export function statusIn(driver: Driver, { release = '' }: Version['data']): string {
+  if (release === '') return '';
+  const { info } = JSON.parse(Buffer.from(decodePayload(driver, release), 'latin1').toString());
+  return info?.status ?? '';
 }
 
 /** What a clear changed beside the status and the description, in words. */

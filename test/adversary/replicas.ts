@@ -7,6 +7,7 @@ import { type Balancer, startBalancer } from '../support/balancer.ts';
 import { freePort } from '../support/free-port.ts';
 import { LOCKKEEPER } from '../support/lockkeeper.ts';
 import { type Replica, startReplica } from '../support/replica.ts';
+import { DEATH_GRACE_MS, STALE_AFTER_MS, STALE_AFTER_RUNNING_MS } from './judgement.ts';
 import { type Lane, startLane } from './lane.ts';
 
 export interface Place {
@@ -32,6 +33,9 @@ const ENVIRONMENT = {
   LOCKKEEPER_RETRY_AFTER_SECONDS: '1',
   LOCKKEEPER_MAX_WAIT_SECONDS: '8',
   LOCKKEEPER_DRAIN_SECONDS: '2',
+  LOCKKEEPER_STALE_AFTER_SECONDS: String(STALE_AFTER_MS / 1000),
+  LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS: String(STALE_AFTER_RUNNING_MS / 1000),
+  LOCKKEEPER_DEATH_GRACE_SECONDS: String(DEATH_GRACE_MS / 1000),
   LOCKKEEPER_TLS_CERT_FILE: '',
   LOCKKEEPER_TLS_KEY_FILE: '',
   LOCKKEEPER_TLS_CERT_SECONDS: '3600',

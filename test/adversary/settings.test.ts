@@ -18,6 +18,11 @@ t.test('given a word for a number, then it says so', async (t) => {
   t.throws(() => parseSettings(['--speed', '2']), /--speed/);
 });
 
+t.test('given the name of a bug, then that one is looked for', async (t) => {
+  t.match(parseSettings(['--bug', 'guard']), { bugs: true, bug: 'guard' });
+  t.match(parseSettings(['--bugs']), { bugs: true, bug: '' });
+});
+
 t.test('what the command hands on is what its file reads', async (t) => {
   t.match(readSettings('{"seed":1,"operations":10}'), { seed: 1, path: undefined, operations: 10 });
   t.match(readSettings(), { operations: 150 });

@@ -5,6 +5,8 @@ export interface Settings {
   readonly seed: number;
   readonly path: string | undefined;
   readonly operations: number;
+  /** Part of the name of the planted bugs that are looked for; empty for all. */
+  readonly bug: string;
 }
 
 /** Enough to meet each kind of operation, in about a minute. */
@@ -21,13 +23,15 @@ export function parseSettings(args: readonly string[]): Settings & { readonly bu
       path: { type: 'string' },
       operations: { type: 'string' },
       bugs: { type: 'boolean', default: false },
+      bug: { type: 'string' },
     },
   });
   return {
     seed: number('--seed', values.seed) ?? Math.floor(Math.random() * MAX_SEED),
     path: values.path,
     operations: number('--operations', values.operations) ?? OPERATIONS,
-    bugs: values.bugs,
+    bugs: values.bugs || values.bug !== undefined,
+    bug: values.bug ?? '',
   };
 }
 

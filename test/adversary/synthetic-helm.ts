@@ -3,25 +3,27 @@
  *
  * What it does, and where that is known from:
  *
- * - reads the history by labels, and numbers by one (design §3, trap 4); only an upgrade refuses to begin over a pending
- *   revision (trap 1), and one of no history is an install (`upgrade --install`);
+ * - reads the history by labels, and numbers by one; only an upgrade refuses to begin over a pending revision, and one of no
+ *   history is an install (`upgrade --install`);
  * - with `--history-max`, deletes the oldest records first, but never the one that is deployed, and gives up if it may not
- *   (trap 5; `removeLeastRecent` in Helm's pkg/storage/storage.go);
- * - creates the pending record, and comes back after a 429 when it is told to, ten times at most (trap 6);
- * - writes whole records without a resourceVersion, once for each hook and at the end (traps 9 and 13), the one below as
- *   superseded before its own as deployed (test/control-plane/ordinary-commands.ts has the order from audit logs); an
- *   upgrade that fails writes back the one below as it knew it (docs/decisions.md, “The fence forbids more”);
- * - with `--atomic`, rolls back by itself after a failure, also if it could not write that it failed (trap 15);
- * - an uninstall makes the newest one uninstalling, then deletes all that it has read.
+ *   (`removeLeastRecent` in Helm's pkg/storage/storage.go);
+ * - creates the pending record, and comes back after a 429 when it is told to, ten times at most, as with any request;
+ * - writes whole records without a resourceVersion, once for each hook and at the end, the one below as superseded before its
+ *   own as deployed (test/control-plane/ordinary-commands.ts has the order from audit logs); an upgrade that fails writes
+ *   back the one below as it knew it (docs/decisions.md, “The fence forbids more”);
+ * - with `--atomic`, an upgrade rolls back by itself after a failure, also if it could not write that it failed; an install
+ *   uninstalls by itself, without having written anything (`failRelease` in pkg/action/install.go);
+ * - an uninstall makes the newest one uninstalling. If that is refused, Helm notes it in its debug log, and goes on: it deletes
+ *   what the release made, and then all records that it has read, or with `--keep-history` makes the newest one uninstalled
+ *   (pkg/action/uninstall.go). One that heeds the refusal stops there.
  */
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Driver, isPending, parseRevisionNumber, recordName } from '../../src/helm/release.ts';
+import { type Driver, isPending } from '../../src/helm/release.ts';
 import type { ApiClient } from '../clusters/client.ts';
-import type { StoredObject } from '../clusters/kubernetes-object.ts';
-import { NAMESPACE } from './log.ts';
-import { encodePayload } from './payload.ts';
+import { openStorage, type Revision, type Storage } from './helm-storage.ts';
+import { migrate, reconcile, restore } from './synthetic-tools.ts';
 
-export type Verb = 'upgrade' | 'rollback' | 'uninstall';
+/** What Helm does, and three tools that write its records. */
+export type Verb = 'upgrade' | 'rollback' | 'uninstall' | 'reconcile' | 'migrate' | 'restore';
 
 export interface Command {
   readonly verb: Verb;
@@ -30,70 +32,94 @@ export interface Command {
   /** 0 is no limit. */
   readonly historyMax: number;
   readonly atomic: boolean;
+  /** Of an uninstall. */
+  readonly keepHistory: boolean;
+  /** Whether a tool stops when its first write is refused. Helm itself does not, when it uninstalls. */
+  readonly isStrict: boolean;
 }
 
 /** Where it waits until it is told to go on. */
 export type Place = 'with the history read' | 'in its hook';
 
 export interface Helper {
-  readonly api: ApiClient;
+  readonly api: Pick<ApiClient, 'request'>;
   /** Resolves when it may send its next request; never, once it was killed. */
   alive(): Promise<void>;
   /** Resolves with the outcome of what it waits for. */
   arrive(place: Place): Promise<'deployed' | 'failed' | 'hook'>;
 }
 
-interface Revision {
-  readonly number: number;
-  readonly status: string;
-}
-
-/** How often client-go sends a request again that was answered 429. */
-const RETRIES = 10;
-
-/** Runs one command to its end. Resolves with how it ended, in the words of whoever ended it. */
+/** Runs one command to its end. Resolves with how it ended, in the words of the program that ended it. */
 export async function runSyntheticHelm(command: Command, helper: Helper): Promise<string> {
+  const storage = openStorage({ ...command, ...helper });
   try {
-    const revisions = await readHistory(command, helper);
-    if (command.verb === 'uninstall') return await uninstall(command, helper, revisions);
-    return await deploy(command, helper, revisions);
+    return await perform(command, helper, storage);
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-async function deploy(command: Command, helper: Helper, revisions: readonly Revision[]): Promise<string> {
+async function perform(command: Command, helper: Helper, storage: Storage): Promise<string> {
+  const revisions = await storage.history();
+  switch (command.verb) {
+    case 'upgrade':
+    case 'rollback':
+      return deploy(command, helper, storage, revisions);
+    case 'uninstall':
+      return uninstall(command, helper, storage, revisions);
+    case 'reconcile':
+      await reconcile(storage, revisions);
+      return runSyntheticHelm({ ...command, verb: 'upgrade' }, helper);
+    case 'migrate':
+      await helper.arrive('with the history read');
+      return migrate(storage, revisions, command.isStrict);
+    case 'restore':
+      await helper.arrive('with the history read');
+      return restore(storage, revisions);
+  }
+}
+
+async function deploy(
+  command: Command,
+  helper: Helper,
+  storage: Storage,
+  revisions: readonly Revision[],
+): Promise<string> {
   const newest = revisions.at(-1);
   if (newest === undefined && command.verb === 'rollback') return 'there is nothing to roll back to';
   if (newest && isPending(newest.status) && command.verb === 'upgrade')
     return 'another operation is in progress';
-  const pending = newest ? (`pending-${command.verb}` as const) : 'pending-install';
+  const pending = newest ? `pending-${command.verb}` : 'pending-install';
   await helper.arrive('with the history read');
-  await prune(command, helper);
-  const number = (newest?.number ?? 0) + 1;
-  await create(command, helper, { number, status: pending });
+  await prune(command, storage);
+  const own = { number: (newest?.number ?? 0) + 1, status: pending };
+  await storage.create(own);
   let outcome = await helper.arrive('in its hook');
-  for (; outcome === 'hook'; outcome = await helper.arrive('in its hook')) {
-    await put(command, helper, { number, status: pending });
-  }
+  for (; outcome === 'hook'; outcome = await helper.arrive('in its hook')) await storage.put(own);
   const deployed = revisions.filter(({ status }) => status === 'deployed');
-  if (outcome === 'failed') return fail(command, helper, number, deployed);
-  for (const below of deployed) await put(command, helper, { ...below, status: 'superseded' });
-  await put(command, helper, { number, status: 'deployed' });
+  if (outcome === 'failed') return fail(command, helper, storage, own, deployed);
+  for (const below of deployed) await storage.put({ ...below, status: 'superseded' });
+  await storage.put({ ...own, status: 'deployed' });
   return 'deployed';
 }
 
 async function fail(
   command: Command,
   helper: Helper,
-  number: number,
+  storage: Storage,
+  own: Revision,
   deployed: readonly Revision[],
 ): Promise<string> {
-  if (command.verb === 'upgrade') {
-    for (const below of deployed) await put(command, helper, below).catch(() => {});
+  const { atomic, verb } = command;
+  if (atomic && own.status === 'pending-install') {
+    const undo = { ...command, verb: 'uninstall', keepHistory: false, isStrict: false } as const;
+    return runSyntheticHelm(undo, helper);
   }
-  const failing = put(command, helper, { number, status: 'failed' });
-  if (!command.atomic || command.verb === 'rollback') {
+  if (verb === 'upgrade') {
+    for (const below of deployed) await storage.put(below).catch(() => {});
+  }
+  const failing = storage.put({ ...own, status: 'failed' });
+  if (!atomic || verb === 'rollback') {
     await failing;
     return 'failed';
   }
@@ -101,90 +127,42 @@ async function fail(
   return runSyntheticHelm({ ...command, verb: 'rollback', atomic: false }, helper);
 }
 
-async function uninstall(command: Command, helper: Helper, revisions: readonly Revision[]): Promise<string> {
+async function uninstall(
+  { keepHistory, isStrict }: Command,
+  helper: Helper,
+  storage: Storage,
+  revisions: readonly Revision[],
+): Promise<string> {
   const newest = revisions.at(-1);
   if (newest === undefined) return 'release: not found';
-  await put(command, helper, { ...newest, status: 'uninstalling' });
-  for (const { number } of revisions) await remove(command, helper, number);
+  const isUninstalled = newest.status === 'uninstalled';
+  if (isUninstalled && keepHistory) return 'the release is already deleted';
+  await helper.arrive('with the history read');
+  if (!isUninstalled) {
+    const marking = storage.put({ ...newest, status: 'uninstalling' });
+    if (isStrict) await marking;
+    else await marking.catch(() => {});
+    // What the release made is deleted, which takes a while.
+    await helper.arrive('in its hook');
+  }
+  if (keepHistory) await bury(storage, newest);
+  else for (const { number } of revisions) await storage.remove(number);
   return 'uninstalled';
 }
 
+/** As Helm 3.17 and later do, with no regard for errors. */
+async function bury(storage: Storage, newest: Revision): Promise<void> {
+  await storage.put({ ...newest, status: 'uninstalled' }).catch(() => {});
+  const deployed = (await storage.history()).filter(({ status }) => status === 'deployed');
+  for (const other of deployed) await storage.put({ ...other, status: 'superseded' }).catch(() => {});
+}
+
 /** Before each creation: it reads anew. */
-async function prune(command: Command, helper: Helper): Promise<void> {
-  if (command.historyMax === 0) return;
-  const all = await readHistory(command, helper);
+async function prune({ historyMax }: Command, storage: Storage): Promise<void> {
+  if (historyMax === 0) return;
+  const all = await storage.history();
   const deployed = all.findLast(({ status }) => status === 'deployed');
-  const surplus = all.length - (command.historyMax - 1);
+  const surplus = all.length - (historyMax - 1);
   const oldest = all.filter((revision) => revision !== deployed).slice(0, Math.max(0, surplus));
-  for (const { number } of oldest) await remove(command, helper, number);
-}
-
-async function readHistory({ driver, release }: Command, { api, alive }: Helper): Promise<Revision[]> {
-  await alive();
-  const selector = encodeURIComponent(`owner=helm,name=${release}`);
-  const { code, body } = await api.request<{ items: StoredObject[]; message?: string }>(
-    'GET',
-    `${collection(driver)}?labelSelector=${selector}`,
-  );
-  if (code >= 300) throw new Error(`${code} ${body.message}`);
-  return body.items
-    .map(({ metadata: { labels = {} } }) => ({
-      number: parseRevisionNumber(labels.version) ?? 0,
-      status: labels.status ?? '',
-    }))
-    .sort((one, other) => one.number - other.number);
-}
-
-async function create(command: Command, helper: Helper, revision: Revision): Promise<void> {
-  for (let attempt = 0; ; attempt += 1) {
-    await helper.alive();
-    const path = collection(command.driver);
-    const { code, body, headers } = await helper.api.request<{ message?: string }>(
-      'POST',
-      path,
-      toRecord(command, revision),
-    );
-    if (code < 300) return;
-    const isLast = attempt === RETRIES;
-    if (code !== 429 || isLast) throw new Error(`${code} ${body.message}`);
-    await delay(Number(headers['retry-after'] ?? 1) * 1000);
-  }
-}
-
-async function put(command: Command, { api, alive }: Helper, revision: Revision): Promise<void> {
-  await alive();
-  const record = toRecord(command, revision);
-  const path = `${collection(command.driver)}/${record.metadata.name}`;
-  const { code, body } = await api.request<{ message?: string }>('PUT', path, record);
-  if (code >= 300) throw new Error(`${code} ${body.message}`);
-}
-
-async function remove({ driver, release }: Command, { api, alive }: Helper, number: number): Promise<void> {
-  await alive();
-  const path = `${collection(driver)}/${recordName(release, number)}`;
-  const { code, body } = await api.request<{ message?: string }>('DELETE', path);
-  if (code >= 300 && code !== 404) throw new Error(`${code} ${body.message}`);
-}
-
-function collection(driver: Driver): string {
-  return `/api/v1/namespaces/${NAMESPACE}/${driver}`;
-}
-
-/** With a number that JavaScript cannot hold, and text that JSON may write in two ways: a clear must keep both. */
-const CONFIG = '{"big":12345678901234567890.10,"text":"caf\u00e9 \\u00e9 \\/ \u2028"}';
-
-let written = 0;
-
-function toRecord({ driver, release }: Command, { number, status }: Revision) {
-  written += 1;
-  const info = `{"first_deployed":"${new Date().toISOString()}","deleted":"","description":"write ${written}","status":"${status}"}`;
-  const json = `{"name":"${release}","info":${info},"config":${CONFIG},"version":${number},"namespace":"${NAMESPACE}"}`;
-  return {
-    metadata: {
-      name: recordName(release, number),
-      labels: { owner: 'helm', name: release, status, version: String(number) },
-    },
-    ...(driver === 'secrets' && { type: 'helm.sh/release.v1' }),
-    data: { release: encodePayload(driver, json) },
-  };
+  for (const { number } of oldest) await storage.remove(number);
 }

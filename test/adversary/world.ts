@@ -1,8 +1,8 @@
 /** A real control plane with Lockkeeper as deploy/lockkeeper.yaml installs it, and all that the adversary can do to them. */
 import type { Test } from 'tap';
 import { Agent } from 'undici';
-import { PENDING_SELECTOR } from '../../src/helm/release.ts';
-import { type ApiClient, connect } from '../clusters/client.ts';
+import { DRIVERS, type Driver, PENDING_SELECTOR } from '../../src/helm/release.ts';
+import type { ApiClient } from '../clusters/client.ts';
 import type { StartedControlPlane } from '../clusters/control-plane/cluster.ts';
 import type { KubernetesObject } from '../clusters/kubernetes-object.ts';
 import { ownControlPlane } from '../clusters/start.ts';
@@ -11,7 +11,7 @@ import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
 import { grantRights } from '../support/lockkeeper.ts';
 import { apply, readFence, readManifest } from '../support/manifests.ts';
 import { until } from '../support/until.ts';
-import type { Identity } from './clients.ts';
+import { createIdentities, type Identities } from './identities.ts';
 import { NAMESPACE, TOLD, type Told } from './log.ts';
 import { patientControlPlane } from './patience.ts';
 import { type Replicas, startReplicas } from './replicas.ts';
@@ -24,10 +24,11 @@ export interface World {
   tell(told: Told): Promise<void>;
   /** Lockkeeper may be out of reach from now on, until the function is called that this resolves with. */
   fault(): Promise<() => Promise<void>>;
-  /** A person, or whoever runs in the pod of this name, which is made. */
-  identity(pod: string | undefined): Promise<Identity>;
+  readonly identities: Identities;
   /** REST, as somebody who may do everything. Returns the code; 0 if nobody answers. */
   rest(method: string, path: string): Promise<number>;
+  /** Sends a review to a replica, as if an API server did; the answer is nobody's concern. */
+  review(body: object): Promise<void>;
 }
 
 export interface WorldOptions {
@@ -37,10 +38,6 @@ export interface WorldOptions {
   /** What is left out of the installation. */
   readonly without: readonly ('guard' | 'fence')[];
 }
-
-const PEOPLE = ['alice', 'bob', 'carol'] as const;
-
-const POD_NAME = 'authentication.kubernetes.io/pod-name';
 
 /** Ends with the test. */
 export async function startWorld(t: Test, options: WorldOptions): Promise<World> {
@@ -58,7 +55,6 @@ export async function startWorld(t: Test, options: WorldOptions): Promise<World>
   const agent = new Agent({ connect: { rejectUnauthorized: false }, allowH2: false });
   t.teardown(() => agent.destroy());
   const authorization = `Bearer ${await cluster.token({ username: 'carol' })}`;
-  let people = 0;
   let faults = 0;
 
   const tell = async (told: Told) => {
@@ -69,6 +65,7 @@ export async function startWorld(t: Test, options: WorldOptions): Promise<World>
     admin,
     replicas,
     tell,
+    identities: await createIdentities(cluster, admin),
     async fault() {
       faults += 1;
       if (faults === 1) await tell({ what: 'fault', state: 'begins' });
@@ -76,16 +73,6 @@ export async function startWorld(t: Test, options: WorldOptions): Promise<World>
         faults -= 1;
         if (faults === 0) await tell({ what: 'fault', state: 'ends' });
       };
-    },
-    async identity(pod) {
-      people += 1;
-      const user =
-        pod === undefined
-          ? { username: PEOPLE[people % PEOPLE.length] as string }
-          : { username: `system:serviceaccount:${NAMESPACE}:runner`, extra: { [POD_NAME]: [pod] } };
-      const token = await cluster.token(user);
-      const { url, caCertificate } = cluster;
-      return { ...user, pod, token, client: connect({ url, caCertificate, token }) };
     },
     async rest(method, path) {
       const origin = replicas.balancer.url;
@@ -96,6 +83,21 @@ export async function startWorld(t: Test, options: WorldOptions): Promise<World>
         return statusCode;
       } catch {
         return 0;
+      }
+    },
+    async review(body) {
+      const { url } = await gateOf(admin);
+      const { origin, pathname } = new URL(url);
+      const agent = new Agent({ connect: { rejectUnauthorized: false }, allowH2: false });
+      const headers = { 'content-type': 'application/json' };
+      const options = { origin, path: `${pathname}?timeout=10s`, method: 'POST', headers } as const;
+      try {
+        const answer = await agent.request({ ...options, body: JSON.stringify(body) });
+        await answer.body.dump();
+      } catch {
+        // The replica was killed.
+      } finally {
+        await agent.destroy();
       }
     },
   };
@@ -112,6 +114,13 @@ async function makeRunners(admin: ApiClient): Promise<void> {
 
 interface Webhook {
   readonly name: string;
+}
+
+/** Where API servers send the reviews of deploys. */
+async function gateOf(admin: ApiClient): Promise<{ readonly url: string }> {
+  const { webhooks } = await admin.get(`${GATE_WEBHOOKS_PATH}/lockkeeper`);
+  const all = webhooks as (Webhook & { readonly clientConfig: { readonly url: string } })[];
+  return (all.find(({ name }) => name === 'gate.lockkeeper.dev') as (typeof all)[number]).clientConfig;
 }
 
 /** As they are installed, without rules: the replicas arm them. Resolves when the gate is asked. */
@@ -141,6 +150,7 @@ async function install(admin: ApiClient, url: string, without: WorldOptions['wit
 
 export interface PendingRecord {
   readonly name: string;
+  readonly driver: Driver;
   readonly uid: string;
   readonly release: string;
   readonly revision: number;
@@ -150,11 +160,12 @@ export interface PendingRecord {
 /** Those that are pending now, of all releases or of one. */
 export async function pendingRecords(admin: ApiClient, release?: string): Promise<PendingRecord[]> {
   const selector = encodeURIComponent(release ? `${PENDING_SELECTOR},name=${release}` : PENDING_SELECTOR);
-  const lists = ['secrets', 'configmaps'].map(async (driver) => {
+  const lists = DRIVERS.map(async (driver) => {
     const path = `/api/v1/namespaces/${NAMESPACE}/${driver}`;
     const objects = await admin.list(`${path}?labelSelector=${selector}`);
     return objects.map(({ metadata: { name, uid, labels } }) => ({
       name,
+      driver,
       uid,
       release: labels?.name ?? '',
       revision: Number(labels?.version),

@@ -1,5 +1,5 @@
 /** A server before the API server that hands on what it is sent, and what comes back, as it is: a test stands there. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { Agent, createServer, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
@@ -14,6 +14,8 @@ export interface Passage {
 export interface PassageRules {
   /** Whether a request is handed on; else it has been answered, or was cut off. */
   mayPass(request: IncomingMessage, response: ServerResponse): boolean | Promise<boolean>;
+  /** The headers of an answer, as they are handed on. */
+  headersOf?(answer: IncomingMessage): IncomingHttpHeaders;
   /** Told when an answer begins. Nothing of it is handed on while it is paused. */
   onAnswer?(request: IncomingMessage, response: ServerResponse, answer: IncomingMessage): void;
 }
@@ -22,7 +24,7 @@ export interface PassageRules {
 export async function startPassage(
   t: Test,
   to: { url: string; caCertificate: string },
-  { mayPass, onAnswer = () => {} }: PassageRules,
+  { mayPass, headersOf = ({ headers }) => headers, onAnswer = () => {} }: PassageRules,
 ): Promise<Passage> {
   const agent = new Agent({ keepAlive: true, ca: to.caCertificate });
 
@@ -36,7 +38,7 @@ export async function startPassage(
     response.on('close', () => onward.destroy());
     onward.on('response', (answer) => {
       answer.on('error', () => response.destroy());
-      response.writeHead(answer.statusCode ?? 0, answer.headers);
+      response.writeHead(answer.statusCode ?? 0, headersOf(answer));
       // A watch may have nothing to tell for long, and its caller waits for the headers.
       response.flushHeaders();
       answer.on('data', (piece) => response.write(piece)).on('end', () => response.end());

@@ -7,6 +7,9 @@ const CACHED = `{
           .newestPending()
           .map(({ revision }) => revision)
           .filter(({ release }) => release.driver === driver && release.namespace === namespace && release.name === name),
+      async at(release, number) {
+        return (await this.all(release)).find((revision) => revision.number === number);
+      },
       async neighbours(release, number) {
         const all = await this.all(release);
         return {
@@ -18,6 +21,6 @@ const CACHED = `{
 
 plant(
   '/src/service.ts',
-  'const gate = createGate({\n    drivers,\n    reader: forDeploys.reader,',
-  `const gate = createGate({\n    drivers,\n    reader: ${CACHED},`,
+  'const handlers = createHandlers({\n    drivers,\n    reader: forDeploys.reader,',
+  `const handlers = createHandlers({\n    drivers,\n    reader: ${CACHED},`,
 );
