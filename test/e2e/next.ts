@@ -500,7 +500,9 @@ async function world(t: Test, version: HelmVersion, driver: Driver): Promise<Wor
     },
     async load(saved) {
       for (const path of KEPT) await admin.remove(path);
-      for (const { path, object } of saved) await restore(admin, path, object);
+      // The newest first: beside a pending revision, only what comes below it is let in.
+      const newestFirst = saved.toSorted((one, other) => revisionOf(other) - revisionOf(one));
+      for (const { path, object } of newestFirst) await restore(admin, path, object);
       await cluster.letTimePass(STALE_AFTER_MS);
     },
   };
@@ -520,6 +522,11 @@ type Sent = ReturnType<typeof asSent>;
 /** As its client sent it, and who owns which field: Helm 4 fails where somebody else does. */
 function asSent({ type, data, metadata: { name, labels, annotations, managedFields } }: StoredObject) {
   return { type, data, metadata: { name, labels, annotations, managedFields } };
+}
+
+/** 0 for what is no record of Helm. */
+function revisionOf({ object }: Saved): number {
+  return Number(object.metadata.labels?.version ?? 0);
 }
 
 /** The API server asks nobody about a record that is pending only after it was created. */

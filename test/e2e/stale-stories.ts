@@ -151,7 +151,7 @@ export function tellStaleStories(version: HelmVersion): void {
   t.test(`Helm ${version}: a live record may be deleted once it is annotated`, async (t) => {
     const w = await world(t, version, 'secret', IMPATIENT);
     await deadUpgrade(t, w);
-    const stderr = await failed({ done: w.kubectl(['delete', 'secret', recordOf('api', 2)]) });
+    const stderr = await failed({ done: w.kubectl(['delete', 'secret', recordOf('api', 2)], 'bob') });
     t.match(
       stderr,
       /kubectl annotate (rlock api|secret \S+) -n prod \S+=true && kubectl delete \1 -n prod\n$/,
@@ -162,7 +162,7 @@ export function tellStaleStories(version: HelmVersion): void {
       `kubectl delete ${record} -n prod`,
     ];
     for (const each of commands) {
-      await succeeds(t, { done: w.kubectl(each.split(' ').slice(1)) }, each);
+      await succeeds(t, { done: w.kubectl(each.split(' ').slice(1), 'bob') }, each);
     }
     await succeeds(t, w.helm(['upgrade', 'api', CHART]), 'an upgrade is not held');
   });
