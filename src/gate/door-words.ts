@@ -1,17 +1,23 @@
 /** What people read when a write of a record would end a lock, or pass it. The command to type comes last. */
 import { helmCommand } from '../helm/command.ts';
-import { type Revision, recordName } from '../helm/release.ts';
+import { isPending, type Revision, recordName } from '../helm/release.ts';
 import type { RecordUpdate } from './screen-update.ts';
 import { type JudgedLock, lockedBy, wayOut } from './words.ts';
 
 /** Somebody other than the holder would end a live lock by a write. */
-export function endRefused({ lock, judgement }: JudgedLock, after: string, now: number): string {
-  const what = after === '' ? 'take its status away' : `make it ${after}`;
+export function endRefused({ lock, judgement }: JudgedLock, update: RecordUpdate, now: number): string {
   return [
     lockedBy(lock, now),
-    `While it is live, only its holder may ${what}.`,
+    `While it is live, only its holder may ${effectOf(update)}.`,
     wayOut(lock, judgement),
   ].join(' ');
+}
+
+/** What a write would do to a record, in words that follow `to` or `may`. */
+export function effectOf({ after, isVisible }: Pick<RecordUpdate, 'after' | 'isVisible'>): string {
+  // Helm finds a record by its labels `owner` and `name`, whatever its status is.
+  if (!isVisible && isPending(after)) return 'hide it from Helm';
+  return after === '' ? 'take its status away' : `make it ${after}`;
 }
 
 /** A record would come into being beside a live lock, with a status that no deploy begins with. */

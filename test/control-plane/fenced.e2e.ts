@@ -1,13 +1,15 @@
 /** What the fence refuses is told: the API server asks Lockkeeper before it asks the fence, and about nothing else. */
 import t from 'tap';
 import { lockkeeperOn } from '../e2e/world.ts';
+import { startFront } from '../support/front.ts';
 import { record } from '../support/records.ts';
 import { STATUSES } from '../support/statuses.ts';
 import { crew, fencedOf, putUpFence, putUpObserver } from './crew.ts';
 
 t.test('a zombie is kept out, and that is told of its record', async (t) => {
   const { admin, cluster } = await crew(t);
-  const { front } = await lockkeeperOn(t, cluster);
+  // One of its own for the webhook of the fence: another webhook is asked about updates, too.
+  const front = await startFront(t, await lockkeeperOn(t, cluster));
   await putUpFence(admin);
   await putUpObserver(admin, front);
   const zombie = await cluster.client({ username: 'bob' });

@@ -1,30 +1,11 @@
 /** What the API server asks Lockkeeper about, and what it does not: labels and match conditions, tried out. */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { PENDING_STATUSES, RECORD_TYPE } from '../../src/helm/release.ts';
 import type { ApiClient } from '../clusters/client.ts';
-import { emptyControlPlane } from '../clusters/start.ts';
-import { lockkeeperOn } from '../e2e/world.ts';
 import { GATE_WEBHOOKS_PATH } from '../support/gate-webhook.ts';
 import { serving } from '../support/serving.ts';
-
-const PATHS = { Secret: '/api/v1/namespaces/prod/secrets', ConfigMap: '/api/v1/namespaces/prod/configmaps' };
-
-type Labels = Readonly<Record<string, string>>;
-
-interface Sort {
-  readonly kind: keyof typeof PATHS;
-  readonly type?: string;
-  readonly labels?: Labels;
-  readonly data?: Readonly<Record<string, string>>;
-  /** Default: `x`. */
-  readonly prefix?: string;
-}
-
-const RECORD = 'sh.helm.release.v1.';
-
-const helm = (status: string): Labels => ({ owner: 'helm', name: 'api', version: '1', status });
-
-const ENDED = ['deployed', 'superseded', 'failed', 'uninstalling', 'uninstalled', 'unknown'];
+import { STATUSES } from '../support/statuses.ts';
+import { askingCluster, helm, objectOf, PATHS, RECORD, type Sort } from './asking-cluster.ts';
 
 const TLS = {
   'tls.crt': Buffer.from(serving.pair.certificate).toString('base64'),
@@ -43,19 +24,13 @@ const OTHERS: readonly Sort[] = [
   { kind: 'Secret', type: 'owned.dev/elsewhere', labels: { status: 'pending-install' }, prefix: RECORD },
   { kind: 'Secret', type: RECORD_TYPE },
   { kind: 'Secret', type: RECORD_TYPE, prefix: RECORD },
-  { kind: 'Secret', type: RECORD_TYPE, labels: { owner: 'helm' }, prefix: RECORD },
   { kind: 'Secret', type: RECORD_TYPE, labels: { status: 'pending-install' }, prefix: RECORD },
   { kind: 'ConfigMap', prefix: RECORD },
-  ...ENDED.flatMap((status): Sort[] => [
-    { kind: 'Secret', type: RECORD_TYPE, labels: helm(status), prefix: RECORD },
-    { kind: 'ConfigMap', labels: helm(status), prefix: RECORD },
-  ]),
+  { kind: 'Secret', labels: helm('deployed') },
+  { kind: 'Secret', type: 'Opaque', labels: helm('uninstalling') },
+  { kind: 'ConfigMap', labels: { owner: 'helm' } },
+  { kind: 'ConfigMap', labels: { ...helm('deployed'), owner: 'somebody' }, prefix: RECORD },
 ];
-
-function objectOf({ kind: _, prefix = 'x', ...rest }: Sort, number: number) {
-  const { labels, ...content } = rest;
-  return { metadata: { name: `${prefix}api.v${number}`, ...(labels && { labels }) }, ...content };
-}
 
 /** Created, changed by each verb, and deleted: six writes. */
 async function write(admin: ApiClient, sort: Sort, number: number): Promise<number> {
@@ -71,17 +46,9 @@ async function write(admin: ApiClient, sort: Sort, number: number): Promise<numb
   return 6;
 }
 
-async function world(t: Test) {
-  const cluster = await emptyControlPlane(t);
-  const admin = await cluster.client();
-  await admin.createNamespace('prod');
-  const { front } = await lockkeeperOn(t, cluster);
-  return { admin, front };
-}
-
 t.test('of a thousand writes of other objects, Lockkeeper hears nothing', async (t) => {
-  const { admin, front } = await world(t);
-  const objects = Array.from({ length: 7 }, (_, round) =>
+  const { admin, front } = await askingCluster(t);
+  const objects = Array.from({ length: 11 }, (_, round) =>
     OTHERS.map((sort, index) => ({ sort, number: 100 * round + index + 1 })),
   );
   const writes = objects.flat().map(({ sort, number }) => write(admin, sort, number));
@@ -91,7 +58,7 @@ t.test('of a thousand writes of other objects, Lockkeeper hears nothing', async 
 });
 
 t.test('of a pending record, it hears when it is created, and when it is deleted', async (t) => {
-  const { admin, front } = await world(t);
+  const { admin, front } = await askingCluster(t);
   for (const [index, status] of PENDING_STATUSES.entries()) {
     for (const sort of [
       { kind: 'Secret', type: RECORD_TYPE },
@@ -127,8 +94,29 @@ t.test('of a pending record, it hears when it is created, and when it is deleted
   }
 });
 
+t.test('of a record that is not pending, it hears when it is created, and nothing else', async (t) => {
+  const { admin, front } = await askingCluster(t);
+  const ended = STATUSES.filter((status) => !status.startsWith('pending-'));
+  for (const [index, status] of ended.entries()) {
+    for (const kind of ['Secret', 'ConfigMap'] as const) {
+      const labels = { ...helm(status), name: `r${index}` };
+      const name = `${RECORD}r${index}.v1`;
+      const object = { metadata: { name, labels }, ...(kind === 'Secret' && { type: RECORD_TYPE }) };
+      const own = `${PATHS[kind]}/${name}`;
+      const before = front.admissions.length;
+      await admin.create(PATHS[kind], object);
+      await admin.replace(own, object);
+      await admin.patch(own, { metadata: { annotations: { touched: 'yes' } } });
+      await admin.patch(own, { metadata: { labels: null } });
+      await admin.remove(own);
+      const heard = front.admissions.slice(before).map(({ operation }) => operation);
+      t.same(heard, ['CREATE'], `${kind}, ${status}`);
+    }
+  }
+});
+
 t.test('a record whose name is generated is a record', async (t) => {
-  const { admin, front } = await world(t);
+  const { admin, front } = await askingCluster(t);
   const { code } = await admin.request('POST', PATHS.Secret, {
     metadata: { generateName: `${RECORD}api.v`, labels: helm('pending-install') },
     type: 'Opaque',
@@ -139,7 +127,7 @@ t.test('a record whose name is generated is a record', async (t) => {
 
 /** The conditions are there for what the labels let through. */
 t.test('the labels alone would let through what bears them and is no record', async (t) => {
-  const { admin, front } = await world(t);
+  const { admin, front } = await askingCluster(t);
   const impostor = objectOf({ kind: 'Secret', labels: helm('pending-install') }, 1);
   const dryRun = `${PATHS.Secret}?dryRun=All`;
   await admin.create(dryRun, impostor);

@@ -3,21 +3,12 @@
  * wakes up when somebody else has deployed. What the fence keeps it from, and, as plainly, what it cannot.
  */
 import t, { type Test } from 'tap';
-import { type HelmDriver, lockkeeperOn, STALE_AFTER_MS } from '../e2e/world.ts';
+import { type HelmDriver, STALE_AFTER_MS } from '../e2e/world.ts';
 import { type RestClient, restClient } from '../support/rest.ts';
 import type { HelmVersion } from '../tools/binaries.ts';
 import type { RunResult } from '../tools/run.ts';
-import {
-  type Crew,
-  crew,
-  fencedOf,
-  historyOf,
-  nameAt,
-  type Place,
-  putUpFence,
-  putUpObserver,
-  VERSIONS,
-} from './crew.ts';
+import { fencedOf, historyOf, nameAt, type Place, upToHook, VERSIONS, works } from './crew.ts';
+import { type FencedCrew, fencedCrew } from './fenced-crew.ts';
 
 interface Story {
   readonly name: string;
@@ -137,38 +128,25 @@ const STORIES: readonly Story[] = [
   },
 ];
 
-interface World extends Crew {
+interface World extends FencedCrew {
   /** Bob's. */
   readonly rest: RestClient;
 }
 
-/** A cluster with the fence and Lockkeeper; whoever meets a live lock there is refused at once. */
+/** A client that meets a live lock there is refused at once. */
 async function world(t: Test): Promise<World> {
-  const c = await crew(t);
-  const lockkeeper = await lockkeeperOn(t, c.cluster, { config: { holdSeconds: 0, maxWaitSeconds: 0 } });
-  await putUpFence(c.admin);
-  await putUpObserver(c.admin, lockkeeper.front);
-  return { ...c, rest: await restClient(t, lockkeeper, { username: 'bob' }) };
-}
-
-/** Runs Helm, which must not fail. */
-async function works(w: World, place: Place, release: string, command: string, user?: string): Promise<void> {
-  const { code, stderr } = await w.helm(place, command.replace(/\bR\b/, release), user).done;
-  if (code !== 0) throw new Error(`Helm ${place.version}: ${command}: ${stderr}`);
+  const w = await fencedCrew(t, { holdSeconds: 0, maxWaitSeconds: 0 });
+  return { ...w, rest: await restClient(t, w.lockkeeper, { username: 'bob' }) };
 }
 
 /** Resolves when its hook runs, and it is frozen. */
 async function freeze(w: World, place: Place, release: string, command: string) {
-  const hook = w.writes.next(({ verb, object: { kind, metadata } }) => {
-    return verb === 'ADDED' && kind === 'Job' && metadata.name.startsWith(release);
-  });
-  const running = w.helm(place, command.replace(/\bR\b/, release));
-  const { object } = await hook;
+  const { running, finish } = await upToHook(w, place, release, command);
   running.kill('SIGSTOP');
   return {
     async thaw(): Promise<RunResult> {
       running.kill('SIGCONT');
-      await w.admin.completeJob('prod', object.metadata.name, 'Complete');
+      await finish();
       return running.done;
     },
   };

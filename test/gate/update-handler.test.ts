@@ -108,11 +108,21 @@ t.test('another client may not end a live lock, and reads who holds it and what 
   t.match(logs.lines, [{ msg: 'an end was refused', client: 'bob', code: 409, lock: { holder: 'alice' } }]);
 });
 
-t.test('a write that only takes the status away is named as such', async (t) => {
-  const { review, events } = world({ holder: ALICE });
-  const verdict = await review(update('', { ...bob, isVisible: false, payload: () => 'failed' }));
-  t.match(verdict, { denial: { message: /only its holder may take its status away\./ } });
-  t.match(events, [{ message: /^bob was refused to make it invisible/ }]);
+t.test('a write that takes the status away, or hides the record, is named as such', async (t) => {
+  const hidden = { isVisible: false, payload: () => 'failed' };
+  for (const [after, words, now] of [
+    ['', 'take its status away', 'it has no status now'],
+    ['pending-upgrade', 'hide it from Helm', 'Helm does not find it any more'],
+    ['failed', 'make it failed', 'it is failed now'],
+  ] as const) {
+    const { review, events } = world({ holder: ALICE });
+    const verdict = await review(update(after, { ...bob, ...hidden }));
+    t.match(verdict, { denial: { message: new RegExp(`only its holder may ${words}\\.`) } });
+    t.match(events, [{ message: new RegExp(`^bob was refused to ${words}: `) }]);
+    const unknown = world({});
+    await unknown.review(update(after, { ...bob, ...hidden }));
+    t.match(unknown.events, [{ message: new RegExp(`was ended by bob: ${now}; its holder is unknown$`) }]);
+  }
 });
 
 t.test('a write by another client that may end the lock is reported', async (t) => {
