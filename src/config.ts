@@ -16,6 +16,9 @@ export interface Config {
   readonly authority: AuthorityConfig;
   /** Of the ValidatingWebhookConfiguration to look after; undefined is none. */
   readonly webhookConfiguration: string | undefined;
+  readonly admission: AdmissionConfig;
+  /** PEM of who signs the client certificates that reviews must come with; undefined is none. */
+  readonly clientCaFile: string | undefined;
   readonly drivers: readonly Driver[];
   readonly holdSeconds: number;
   readonly retryAfterSeconds: number;
@@ -35,6 +38,13 @@ export interface Config {
 export interface TlsFiles {
   readonly certFile: string;
   readonly keyFile: string;
+}
+
+export interface AdmissionConfig {
+  /** Where reviews come; undefined is a secret path, which Lockkeeper makes and writes into the configuration that it looks after. */
+  readonly path: string | undefined;
+  /** How long such a path is used. */
+  readonly tokenSeconds: number;
 }
 
 export interface AuthorityConfig {
@@ -113,6 +123,15 @@ const MIN_DEATH_GRACE_SECONDS = 11;
 const MIN_CERTIFICATE_SECONDS = 10;
 const MIN_AUTHORITY_SECONDS = 30;
 
+/** Where reviews come if nobody says, and nobody can be told of a secret. */
+const OPEN_PATH = '/admission';
+
+/** As Kubernetes allows it in the path of a Service; and no path that people ask for. */
+const ADMISSION_PATH = `^(?!/(api|docs|openapi\\.json|livez|readyz)(/|$))(/${SUBDOMAIN})+$`;
+
+/** Nothing tells who has seen the path in an error's text. */
+const TOKEN_SECONDS = 30 * DAY;
+
 /** For `kubectl port-forward`, and for who runs it on their own machine. */
 const LOOPBACK = 'localhost,127.0.0.1,::1';
 
@@ -134,6 +153,12 @@ const Environment = Type.Object({
     'the name of a ValidatingWebhookConfiguration, or empty',
     'lockkeeper',
   ),
+  LOCKKEEPER_ADMISSION_PATH: matching(
+    ADMISSION_PATH,
+    'a path of small letters, digits, dashes and dots, such as /admission/0a1b2c, and not one of the REST API',
+    OPEN_PATH,
+  ),
+  LOCKKEEPER_CLIENT_CA_FILE: text(''),
   POD_NAMESPACE: matching(`^${LABEL}$`, 'the name of a namespace', 'lockkeeper'),
   LOCKKEEPER_HOLD_SECONDS: wholeNumber('seconds', 0, MAX_HOLD_SECONDS, 10),
   LOCKKEEPER_RETRY_AFTER_SECONDS: wholeNumber('seconds', 1, HOUR, 20),
@@ -178,15 +203,23 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const autoClearExcept = selectorOf(values, problems);
   if (problems.length > 0) throw new ConfigError(problems);
 
+  const webhookConfiguration = isBlank(environment.LOCKKEEPER_WEBHOOK_CONFIGURATION)
+    ? undefined
+    : values.LOCKKEEPER_WEBHOOK_CONFIGURATION;
+  // Whoever keeps the configuration tells API servers of the path.
+  const isTheirs = given.LOCKKEEPER_ADMISSION_PATH !== undefined || webhookConfiguration === undefined;
   return {
     host: values.LOCKKEEPER_HOST,
     port: values.LOCKKEEPER_PORT,
     metricsPort: values.LOCKKEEPER_METRICS_PORT,
     tlsFiles: tlsFilesOf(values),
     authority: authorityOf(values),
-    webhookConfiguration: isBlank(environment.LOCKKEEPER_WEBHOOK_CONFIGURATION)
-      ? undefined
-      : values.LOCKKEEPER_WEBHOOK_CONFIGURATION,
+    webhookConfiguration,
+    admission: {
+      path: isTheirs ? values.LOCKKEEPER_ADMISSION_PATH : undefined,
+      tokenSeconds: TOKEN_SECONDS,
+    },
+    clientCaFile: values.LOCKKEEPER_CLIENT_CA_FILE || undefined,
     drivers: DRIVERS.filter((driver) => values.LOCKKEEPER_DRIVERS.split(/\s*,\s*/).includes(driver)),
     holdSeconds: values.LOCKKEEPER_HOLD_SECONDS,
     retryAfterSeconds: values.LOCKKEEPER_RETRY_AFTER_SECONDS,

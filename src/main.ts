@@ -4,6 +4,7 @@ import closeWithGrace from 'close-with-grace';
 import { systemClock } from './clock.ts';
 import { readConfig } from './config.ts';
 import { createLog } from './log.ts';
+import { readClientCa } from './tls/client-ca.ts';
 import { fileSource, readKeyPair } from './tls/files.ts';
 
 /** EX_CONFIG of sysexits.h: another start will fail as well, until somebody changes the configuration. */
@@ -30,8 +31,9 @@ async function configured<T>(prepare: () => T, about = ''): Promise<Awaited<T>> 
 }
 
 const config = await configured(() => readConfig(process.env));
-const { tlsFiles } = config;
+const { tlsFiles, clientCaFile } = config;
 const first = await configured(() => tlsFiles && readKeyPair(tlsFiles.certFile, tlsFiles.keyFile));
+const clientCa = await configured(() => clientCaFile && readClientCa(clientCaFile));
 // All of it takes a while to load, and a wrong configuration need not wait for it.
 const [{ newKubeConfig }, { clusterOf }, { startService }] = await Promise.all([
   import('./kubernetes/kubeconfig.ts'),
@@ -52,6 +54,7 @@ const starting = startService({
   config,
   // The pod's name; on one host there may be several.
   replica: `${hostname()}-${process.pid}`,
+  clientCa,
   certificates,
   kubeConfig,
   clock,

@@ -9,9 +9,10 @@ import type { Lock } from './gate/lock.ts';
 import { createIsOurs } from './gate/ourselves.ts';
 import { judge } from './gate/verdict.ts';
 import { readStatus } from './helm/record.ts';
-import { buildApp, buildPlainApp, serveWith } from './http/app.ts';
+import { buildApp, buildPlainApp } from './http/app.ts';
 import type { Locks } from './http/locks.ts';
 import { createMetrics } from './http/metrics.ts';
+import { serveWith } from './http/tls.ts';
 import { createKubernetesClient } from './kubernetes/client.ts';
 import { connect } from './kubernetes/connection.ts';
 import { createEventRecorder } from './kubernetes/events.ts';
@@ -33,11 +34,13 @@ import { createLockFinder, readNewest, readNewestInParts } from './locks/find.ts
 import { followPending } from './locks/follow.ts';
 import { createHolders } from './locks/holders.ts';
 import { keepLedger } from './locks/ledger.ts';
+import { alsoOnReleaseLocks } from './locks/lock-events.ts';
 import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
 import { createRecordedLocks } from './locks/recorded.ts';
 import { createRegistry } from './locks/registry.ts';
 import { createSilence } from './locks/silence.ts';
+import { startStaleEvents } from './locks/stale-events.ts';
 import { createStoryteller } from './locks/storyteller.ts';
 import { startSweep } from './locks/sweep.ts';
 import { createWaits } from './locks/wait.ts';
@@ -48,6 +51,8 @@ export interface ServiceOptions {
   readonly config: Config;
   /** Unlike that of any other replica. */
   readonly replica: string;
+  /** PEM of who signs the client certificates that reviews must come with, as the configured file has it at the start. */
+  readonly clientCa?: string | undefined;
   /** Where the serving certificate comes from; undefined is an authority in the cluster, as the configuration says. */
   readonly certificates: CertificateSource | undefined;
   readonly kubeConfig: KubeConfig;
@@ -73,7 +78,7 @@ export interface Service {
 /** However fast locks come and go, whoever looks at all of them does so ten times a second at most. */
 const REST_MS = 100;
 
-/** And less often the more there are: a look at one takes some hundredths of a millisecond, in each of four places. */
+/** And less often the more there are: a look at one takes some hundredths of a millisecond, in each of five places. */
 const REST_MS_A_LOCK = 1;
 
 const NOT_LISTED = 'the pending releases have not been listed yet';
@@ -94,7 +99,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       wake();
     },
   });
-  const recorded = createRecordedLocks((key) => wake(key));
+  const recorded = createRecordedLocks((key) => {
+    wake(key);
+    storyteller.wake();
+  });
   const holders = createHolders({
     recordOf: recorded.recordOf,
     describePod: (pod) => describePod(pod),
@@ -106,7 +114,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const restMs = () => REST_MS + registry.newestPending().length * REST_MS_A_LOCK;
   /** Locks have changed, or what is known of them. */
   function wake(entry?: string): void {
-    for (const part of [deaths, sweep]) part.wake();
+    for (const part of [deaths, sweep, staleEvents]) part.wake();
     ledger.wake(entry);
   }
 
@@ -131,7 +139,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       finder: { find: finder.findInPayload },
       reader,
       records,
-      events: createEventRecorder(requests, date),
+      events: alsoOnReleaseLocks(createEventRecorder(requests, date), recorded.subjectFor),
       oneAtATime,
       judgeLock: judgeNow,
       confirmDeath: (pod, signal) => deaths.confirm(pod, signal),
@@ -202,7 +210,18 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     certificates: () => upkeep.expiries(),
     lastEvents: () => watches.map(({ resource, lastEventAt }) => ({ resource, at: lastEventAt() })),
   });
-  const storyteller = createStoryteller(createEventRecorder(forPeople.requests, date), log);
+  const events = createEventRecorder(forPeople.requests, date);
+  const storyteller = createStoryteller({ events, subjectFor: recorded.subjectFor, now: clock.now, log });
+  const staleEvents = startStaleEvents({
+    locks: current.locks,
+    judge: judgeNow,
+    subjectFor: recorded.subjectFor,
+    events,
+    restMs,
+    clock,
+    random,
+    log,
+  });
   const releaseLocks = createReleaseLockStore(forPeople.requests);
   const handlers = createHandlers({
     drivers,
@@ -269,6 +288,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const upkeep = createUpkeep({
     config,
     source: options.certificates,
+    clientCa: options.clientCa,
     // An errand: a deploy does not wait behind it.
     requests: forPeople.requests,
     client: forPeople.client,
@@ -279,6 +299,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   const app = buildApp({
     admission: handlers.admission,
+    admissionPaths: upkeep.admissionPaths,
+    demandsClientCertificate: options.clientCa !== undefined,
     rest: { locks, reviews: forPeople.reviews, clock },
     readiness,
     metrics,
@@ -313,7 +335,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function close(): Promise<void> {
     closing = true;
-    const kept = Promise.all([upkeep, deaths, sweep].map((part) => part.stop()));
+    const kept = Promise.all([upkeep, deaths, sweep, staleEvents].map((part) => part.stop()));
     await app.close();
     await plain.close();
     await Promise.all([
@@ -325,7 +347,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const { host, port, metricsPort } = config;
   try {
-    upkeep.start((pair) => serveWith(app, pair));
+    upkeep.start((tls) => serveWith(app, tls));
     await app.listen({ host, port });
     if (metricsPort !== 0) await plain.listen({ host, port: metricsPort });
   } catch (error) {

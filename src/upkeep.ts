@@ -1,6 +1,6 @@
 /**
- * What Lockkeeper looks after besides deploys: the certificate that it serves with, and the webhook configuration that
- * has API servers ask it, and trust it.
+ * What Lockkeeper looks after besides deploys: the certificate that it serves with, the path at which it is asked, and the webhook
+ * configuration that has API servers ask it there, and trust it.
  */
 import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
@@ -11,17 +11,22 @@ import type { Requests } from './kubernetes/requests.ts';
 import { createSecretStore } from './kubernetes/secrets.ts';
 import { type ListWatch, type ListWatchOptions, startListWatch } from './kubernetes/watch.ts';
 import { createWebhookConfigurationStore } from './kubernetes/webhook-configurations.ts';
+import { createPathUpkeep } from './path-upkeep.ts';
 import { timestamp } from './timestamp.ts';
 import { validityOf } from './tls/certificate.ts';
+import { type ClientCa, followClientCa } from './tls/client-ca.ts';
 import type { KeyPair } from './tls/issue.ts';
 import { type SelfManagedSource, selfManaged } from './tls/self-managed.ts';
 import type { CertificateSource } from './tls/source.ts';
+import type { AdmissionPaths } from './webhook/admission-paths.ts';
 import { type ArmedWebhook, keepArmed } from './webhook/keep-armed.ts';
 
 export interface UpkeepOptions {
-  readonly config: Pick<Config, 'authority' | 'webhookConfiguration'>;
+  readonly config: Pick<Config, 'admission' | 'authority' | 'clientCaFile' | 'webhookConfiguration'>;
   /** Where the certificate comes from, if not from an authority of our own. */
   readonly source: CertificateSource | undefined;
+  /** What the file of the client CA held at the start. */
+  readonly clientCa?: string | undefined;
   readonly requests: Requests;
   readonly client: KubernetesClient;
   /** Whether reviews can be answered here. */
@@ -31,9 +36,16 @@ export interface UpkeepOptions {
   readonly log: Logger;
 }
 
+/** What the HTTPS listener serves with, and whose clients it lets send reviews. */
+export interface Served extends KeyPair {
+  readonly clientCa?: string;
+}
+
 export interface Upkeep {
-  /** Each pair to serve with from now on. Called once. */
-  start(serve: (pair: KeyPair) => void): void;
+  /** Where reviews come. */
+  readonly admissionPaths: AdmissionPaths;
+  /** What to serve with from now on, each time that it changes. Called once. */
+  start(serve: (tls: Served) => void): void;
   /** Why nobody can be served, one reason each. */
   reasons(): readonly string[];
   /** How long the certificate still lives, and what keeps it from being renewed, a line each. */
@@ -53,10 +65,15 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
   let webhook: ArmedWebhook | undefined;
   /** Has API servers tell of what the fence refuses; nobody's deploy depends on it. */
   let observer: ArmedWebhook | undefined;
+  const armed = () => [webhook, observer].filter((part) => part !== undefined);
   let watches: readonly ListWatch[] = [];
+  let served: KeyPair | undefined;
   let servedUntil: number | undefined;
+  let { clientCa } = options;
+  let clientCas: ClientCa | undefined;
   const own = options.source ? undefined : ownSource();
   const source: CertificateSource = options.source ?? (own as SelfManagedSource);
+  const path = createPathUpkeep({ config, requests, client, armed, ...shared });
 
   function ownSource(): SelfManagedSource {
     const { namespace, secret, ...rest } = authority;
@@ -64,12 +81,32 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
       store: createSecretStore(requests, namespace, secret),
       publishedSince: (certificate) => webhook?.publishedSince(certificate),
       onBundle() {
-        webhook?.wake();
-        observer?.wake();
+        for (const part of armed()) part.wake();
       },
       ...rest,
       ...shared,
     });
+  }
+
+  /** Undefined if none is demanded. */
+  function keepClientCa(onChange: () => void): ClientCa | undefined {
+    const { clientCaFile: file } = config;
+    if (file === undefined || clientCa === undefined) return undefined;
+    return followClientCa({
+      file,
+      first: clientCa,
+      onChange(pem) {
+        clientCa = pem;
+        onChange();
+      },
+      ...shared,
+    });
+  }
+
+  function reasonOfCertificate(): string | undefined {
+    if (servedUntil === undefined) return `there is no serving certificate: ${source.problem()}`;
+    const isExpired = clock.date() >= servedUntil;
+    return isExpired ? `the serving certificate has expired, at ${timestamp(servedUntil)}` : undefined;
   }
 
   /** Wakes whoever looks after the one object of this name, when it changes. */
@@ -86,36 +123,49 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
     const store = createWebhookConfigurationStore(requests, resource, name);
     const bundle = () => own?.bundle();
     const onPublished = () => own?.wake();
-    const armed = keepArmed({ store, isReady, bundle, onPublished, ...shared });
-    watches = [...watches, follow({ resource }, name, armed.wake)];
-    return armed;
+    const { choosePath, overlapMs, onPaths } = path;
+    const kept = keepArmed({
+      ...{ store, isReady, bundle, onPublished, choosePath, overlapMs, onPaths },
+      ...shared,
+    });
+    watches = [...watches, follow({ resource }, name, kept.wake)];
+    return kept;
   }
 
   return {
+    admissionPaths: path.admissionPaths,
     start(serve) {
+      const serveAll = () => {
+        if (served) serve({ ...served, ...(clientCa !== undefined && { clientCa }) });
+      };
       source.start((pair) => {
         servedUntil = validityOf(pair.certificate).to;
-        serve(pair);
+        served = pair;
+        serveAll();
       });
-      if (own !== undefined) {
+      clientCas = keepClientCa(serveAll);
+      path.start();
+      if (own !== undefined || path.isSecret) {
         const { namespace, secret } = authority;
-        watches = [follow({ resource: 'secrets', namespace }, secret, own.wake)];
+        const wake = () => {
+          own?.wake();
+          path.wake();
+        };
+        watches = [follow({ resource: 'secrets', namespace }, secret, wake)];
       }
       if (webhookConfiguration === undefined) return;
       webhook = keep('validatingwebhookconfigurations', webhookConfiguration);
       observer = keep('mutatingwebhookconfigurations', webhookConfiguration);
     },
-    reasons() {
-      if (servedUntil === undefined) return [`there is no serving certificate: ${source.problem()}`];
-      const isExpired = clock.date() >= servedUntil;
-      return isExpired ? [`the serving certificate has expired, at ${timestamp(servedUntil)}`] : [];
-    },
+    reasons: () => [reasonOfCertificate(), path.reason()].filter((reason) => reason !== undefined),
     notes() {
       const problem = source.problem();
+      const problemOfClients = clientCas?.problem();
       const left = servedUntil === undefined ? 0 : Math.floor((servedUntil - clock.date()) / 1000);
       return [
         ...(left > 0 ? [`the serving certificate is valid for ${duration(left)}`] : []),
         ...(left > 0 && problem !== undefined ? [`it cannot be renewed: ${problem}`] : []),
+        ...(problemOfClients === undefined ? [] : [`the client CA stays as it was: ${problemOfClients}`]),
       ];
     },
     expiries: () => [
@@ -123,8 +173,8 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
       { certificate: 'authority', expiresAt: own?.authorityExpiresAt() },
     ],
     async stop() {
-      const armed = [webhook, observer].filter((part) => part !== undefined);
-      await Promise.all([source, ...armed, ...watches].map((part) => part.stop()));
+      const parts = [source, path, clientCas, ...armed(), ...watches];
+      await Promise.all(parts.map((part) => part?.stop()));
     },
   };
 }

@@ -26,6 +26,8 @@ const DEFAULTS = {
   tlsFiles: undefined,
   authority: AUTHORITY,
   webhookConfiguration: 'lockkeeper',
+  admission: { path: undefined, tokenSeconds: 30 * 86_400 },
+  clientCaFile: undefined,
   drivers: ['secrets'],
   holdSeconds: 10,
   retryAfterSeconds: 20,
@@ -125,6 +127,14 @@ t.test('given a good value, it is read', async (t) => {
       },
     ],
     ['LOCKKEEPER_WEBHOOK_CONFIGURATION', 'gate.example.com', { webhookConfiguration: 'gate.example.com' }],
+    ...['/admission', '/admission/0a1b2c', '/a', '/a.b-c/d/e', '/apis', '/admission/docs'].map(
+      (path): [string, string, object] => [
+        'LOCKKEEPER_ADMISSION_PATH',
+        path,
+        { admission: { ...DEFAULTS.admission, path } },
+      ],
+    ),
+    ['LOCKKEEPER_CLIENT_CA_FILE', '/ca/ca.crt', { clientCaFile: '/ca/ca.crt' }],
     ['LOCKKEEPER_STALE_AFTER_SECONDS', '1', { staleAfterSeconds: 1 }],
     ['LOCKKEEPER_STALE_AFTER_SECONDS', '7200', { staleAfterSeconds: 7_200 }],
     ['LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS', '900', { staleAfterRunningSeconds: 900 }],
@@ -206,6 +216,27 @@ const WRONG: readonly [name: string, expected: string, values: readonly string[]
     'the name of a ValidatingWebhookConfiguration, or empty',
     ['Lockkeeper', 'a/b', 'none!'],
   ],
+  [
+    'LOCKKEEPER_ADMISSION_PATH',
+    'a path of small letters, digits, dashes and dots, such as /admission/0a1b2c, and not one of the REST API',
+    [
+      'admission',
+      '/',
+      '/admission/',
+      '//admission',
+      '/Admission',
+      '/admission?a=b',
+      '/a b',
+      '/%61',
+      '/..',
+      '/api/v1',
+      '/docs',
+      '/openapi.json',
+      '/livez',
+      '/readyz/a',
+      'https://a/admission',
+    ],
+  ],
   ['LOCKKEEPER_SERVICE_NAME', 'the name of a Service', ['Lockkeeper', 'a.b', 'a-', 'a'.repeat(64)]],
   ['POD_NAMESPACE', 'the name of a namespace', ['kube_system', 'a.b']],
   ['LOCKKEEPER_HOLD_SECONDS', 'a whole number of seconds from 0 to 28', ['29', '-1', '10s', '10000', '1,5']],
@@ -266,7 +297,8 @@ t.test('the name of every variable of the contract is known', async (t) => {
     'LOCKKEEPER_WAIT is not a variable of lockkeeper; there are LOCKKEEPER_HOST, LOCKKEEPER_PORT, ' +
       'LOCKKEEPER_METRICS_PORT, LOCKKEEPER_TLS_CERT_FILE, LOCKKEEPER_TLS_KEY_FILE, LOCKKEEPER_TLS_SECRET, ' +
       'LOCKKEEPER_TLS_HOSTS, LOCKKEEPER_TLS_CERT_SECONDS, LOCKKEEPER_TLS_AUTHORITY_SECONDS, ' +
-      'LOCKKEEPER_SERVICE_NAME, LOCKKEEPER_WEBHOOK_CONFIGURATION, POD_NAMESPACE, LOCKKEEPER_HOLD_SECONDS, ' +
+      'LOCKKEEPER_SERVICE_NAME, LOCKKEEPER_WEBHOOK_CONFIGURATION, LOCKKEEPER_ADMISSION_PATH, ' +
+      'LOCKKEEPER_CLIENT_CA_FILE, POD_NAMESPACE, LOCKKEEPER_HOLD_SECONDS, ' +
       'LOCKKEEPER_RETRY_AFTER_SECONDS, LOCKKEEPER_MAX_WAIT_SECONDS, LOCKKEEPER_MAX_HELD, ' +
       'LOCKKEEPER_STALE_AFTER_SECONDS, LOCKKEEPER_STALE_AFTER_RUNNING_SECONDS, LOCKKEEPER_DEATH_GRACE_SECONDS, ' +
       'LOCKKEEPER_AUTO_CLEAR_EXCEPT, LOCKKEEPER_AUTO_CLEAR, LOCKKEEPER_DRIVERS, ' +
@@ -308,17 +340,39 @@ t.test('a variable that is empty, blank or undefined counts as unset', async (t)
   const names = WRONG.map(([name]) => name).filter((name) => name !== 'LOCKKEEPER_WEBHOOK_CONFIGURATION');
   for (const value of ['', ' ', '\t\n', undefined]) {
     const shown = JSON.stringify(value);
-    for (const name of [...names, ...Object.keys(TLS), 'LOCKKEEPER_MISSPELT']) {
+    for (const name of [...names, ...Object.keys(TLS), 'LOCKKEEPER_CLIENT_CA_FILE', 'LOCKKEEPER_MISSPELT']) {
       t.strictSame(readConfig({ [name]: value }), DEFAULTS, `${name}=${shown}`);
     }
-    const webhookConfiguration = value === undefined ? 'lockkeeper' : undefined;
+    const none = {
+      webhookConfiguration: undefined,
+      admission: { ...DEFAULTS.admission, path: '/admission' },
+    };
     t.strictSame(
       readConfig({ LOCKKEEPER_WEBHOOK_CONFIGURATION: value }),
-      { ...DEFAULTS, webhookConfiguration },
+      { ...DEFAULTS, ...(value === undefined ? {} : none) },
       `but LOCKKEEPER_WEBHOOK_CONFIGURATION=${shown}: somebody may want none`,
     );
   }
 });
+
+t.test(
+  'the path of those who keep the configuration themselves is theirs, and else it is open',
+  async (t) => {
+    for (const [given, environment, path] of [
+      ['a configuration to keep', {}, undefined],
+      ['and a path', { LOCKKEEPER_ADMISSION_PATH: '/admission/a' }, '/admission/a'],
+      ['the open one', { LOCKKEEPER_ADMISSION_PATH: '/admission' }, '/admission'],
+      ['none to keep', { LOCKKEEPER_WEBHOOK_CONFIGURATION: '' }, '/admission'],
+      [
+        'none to keep, and a path',
+        { LOCKKEEPER_WEBHOOK_CONFIGURATION: '', LOCKKEEPER_ADMISSION_PATH: '/admission/a' },
+        '/admission/a',
+      ],
+    ] as const) {
+      t.equal(readConfig(environment).admission.path, path, given);
+    }
+  },
+);
 
 t.test('the files of the certificate are given both, or neither', async (t) => {
   const { LOCKKEEPER_TLS_CERT_FILE: certFile, LOCKKEEPER_TLS_KEY_FILE: keyFile } = TLS;
@@ -424,6 +478,13 @@ t.test('given a configuration that cannot work, the process', async (t) => {
     [
       'a certificate that is not there',
       { ...tls, LOCKKEEPER_TLS_CERT_FILE: file('absent.crt') },
+      [
+        `${file('absent.crt')} cannot be read: ENOENT: no such file or directory, open '${file('absent.crt')}'`,
+      ],
+    ],
+    [
+      'a client CA that is not there',
+      { ...tls, LOCKKEEPER_CLIENT_CA_FILE: file('absent.crt') },
       [
         `${file('absent.crt')} cannot be read: ENOENT: no such file or directory, open '${file('absent.crt')}'`,
       ],

@@ -86,8 +86,10 @@ export function createClearStale(options: StaleClearingOptions): ClearStale {
         tell(lacking(refusal.right, sighting).message);
         return false;
       case 'kept':
+        tell(`${stays}. Lockkeeper says: ${refusal.words}`);
+        return false;
       case 'force':
-        tell(`${stays}, because Lockkeeper does not take it for stale now`);
+        tell(`${stays}, because Lockkeeper takes it for live`);
         return false;
       case undefined:
         tell(`${stays}: ${(error as Error).message}`);

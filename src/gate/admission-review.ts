@@ -4,9 +4,9 @@
  */
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { TLocalizedValidationError } from 'typebox/error';
 import type { Driver } from '../helm/release.ts';
 import { printable } from '../printable.ts';
+import { type Fault, firstFault } from './first-fault.ts';
 import type { Client, Pod, User } from './lock.ts';
 import { userName } from './user-name.ts';
 
@@ -121,7 +121,7 @@ export type ParsedBody =
 
 /** Checks a request's body. `problem` says in words where the body departs from an AdmissionReview. */
 export function parseAdmissionReview(body: unknown): ParsedBody {
-  if (!envelope.Check(body)) return { uid: uidOf(body), problem: problemIn('', envelope.Errors(body)) };
+  if (!envelope.Check(body)) return { uid: uidOf(body), problem: problemIn('', EnvelopeSchema, body) };
   const { request } = body;
   const { uid, operation, resource } = request;
   const driver = driverOf(resource);
@@ -129,21 +129,21 @@ export function parseAdmissionReview(body: unknown): ParsedBody {
     return { uid, review: toReview(operation, undefined, { userInfo: {} }) };
   }
   if (!requestOfOurs.Check(request)) {
-    return { uid, problem: problemIn('request.', requestOfOurs.Errors(request)) };
+    return { uid, problem: problemIn('request', RequestSchema, request) };
   }
   const review = toReview(operation, driver, request);
   return { uid, review: driver === undefined ? { ...review, releaseLock: toWrite(request) } : review };
 }
 
-function problemIn(prefix: string, errors: readonly TLocalizedValidationError[]): string {
-  // Of the branches that a value may take, the longest path is the one that it tried to be.
-  const deepest = errors.reduce((one, other) =>
-    other.instancePath.length > one.instancePath.length ? other : one,
-  );
-  const path = `${prefix}${deepest.instancePath.slice(1).replaceAll('/', '.')}`.replace(/\.$/, '');
-  const must =
-    deepest.keyword === 'const' ? `must be ${JSON.stringify(deepest.params.allowedValue)}` : deepest.message;
-  return `not an AdmissionReview of admission.k8s.io/v1: ${printable(path) || 'the body'} ${must}`;
+function problemIn(where: string, schema: Type.TSchema, value: unknown): string {
+  // There is one: the same schema has found the value to be wrong.
+  const { path, must } = firstFault(schema, value) as Fault;
+  return notAReview(`${printable([where, path].filter(Boolean).join('.')) || 'the body'} ${must}`);
+}
+
+/** What is wrong with a body, for whoever sent it. */
+export function notAReview(problem: string): string {
+  return `not an AdmissionReview of admission.k8s.io/v1: ${problem}`;
 }
 
 function driverOf({ group, resource }: Resource): Driver | undefined {

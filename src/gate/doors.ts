@@ -47,7 +47,7 @@ export type Passage =
   /** The label would say that the lock has ended, and the payload that it has not. */
   | 'refuse-false-label';
 
-const STALE: readonly Judgement['verdict'][] = ['dead-holder', 'expired'];
+export const STALE: readonly Judgement['verdict'][] = ['dead-holder', 'expired'];
 
 /** Whether nobody is at work behind a lock any more, as far as that can be told. */
 export function isStale({ verdict }: Pick<Judgement, 'verdict'>): boolean {

@@ -17,6 +17,7 @@ import { createRestoreHandler } from './restore-handler.ts';
 import type { Chapter } from './story.ts';
 import { createUninstallHandler } from './uninstall-handler.ts';
 import { createUpdateHandler, type UpdateHandlerOptions } from './update-handler.ts';
+import { createWaiters } from './waiters.ts';
 
 export interface HandlersOptions {
   readonly drivers: readonly Driver[];
@@ -53,10 +54,11 @@ export function createHandlers(options: HandlersOptions): Handlers {
   const { drivers, reader, onStory } = options;
   const readLock = createLockReader(options);
   const restores = createRestoreHandler(options);
-  const gate = createGate({ ...options, restores });
+  const waiters = createWaiters(options.clock.now);
+  const gate = createGate({ ...options, restores, waiters });
   const held = () => gate.held() + uninstalls.held();
   const hasRoom = () => held() < options.limits.maxHeld;
-  const uninstalls = createUninstallHandler({ ...options, hasRoom });
+  const uninstalls = createUninstallHandler({ ...options, hasRoom, waiters });
   const admission = createAdmissionHandler({
     drivers,
     gate,

@@ -6,14 +6,7 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import {
-  type Driver,
-  isPending,
-  neighboursOf,
-  type Release,
-  type Revision,
-  releaseKey,
-} from '../helm/release.ts';
+import { type Driver, isPending, neighboursOf, type Release, type Revision } from '../helm/release.ts';
 import type { Denial, Review, Verdict } from './admission-review.ts';
 import { createClearTheWay } from './clear-the-way.ts';
 import type { Clearer } from './clearing.ts';
@@ -34,6 +27,7 @@ import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import type { RestoreHandler } from './restore-handler.ts';
 import { createSleepers } from './sleepers.ts';
 import { admittedAfter, type Chapter, heldBy, refusedAfter, refusedForRival } from './story.ts';
+import type { Waiters } from './waiters.ts';
 import { type JudgedLock, locked, waitedTooLong, wouldClear, wouldWait } from './words.ts';
 
 export interface Limits {
@@ -64,7 +58,7 @@ export interface Gate {
   review(review: Review, call: Call): Promise<Verdict>;
   /** How many calls are held. */
   held(): number;
-  /** How many of them wait for this release. */
+  /** How many clients wait for this release, in held calls and between calls. */
   waiting(release: Release): number;
   /**
    * Sends every held call away now, and holds none from now on; what need not wait is still admitted.
@@ -81,6 +75,8 @@ export interface GateOptions {
   readonly clearer: Clearer;
   /** Answers for records that no deploy creates. */
   readonly restores: RestoreHandler;
+  /** Counts the clients that wait. */
+  readonly waiters: Waiters;
   readonly limits: Limits;
   readonly policy: Policy;
   /** What is cleared in this namespace with nobody asking for it. */
@@ -125,16 +121,13 @@ const ARRIVAL_MS = 1_000;
 const LATE_MS = 60_000;
 
 export function createGate(options: GateOptions): Gate {
-  const { drivers, reader, watched, holders, clearer, restores, limits, policy, autoClearIn, judge } =
-    options;
-  const { clock, date, log, onLeave, onStory } = options;
+  const { drivers, reader, watched, holders, clearer, restores, waiters, limits, policy } = options;
+  const { autoClearIn, judge, clock, date, log, onLeave, onStory } = options;
   const seconds = limits.holdSeconds + limits.retryAfterSeconds;
   const patience = createPatience(seconds * 1000 + LATE_MS, clock.now);
   const sleepers = createSleepers(clock);
   const clearTheWay = createClearTheWay({ clearer, log });
   const seated = new Set<Visit>();
-  /** How many of them wait for each release: asked for every lock, each time that any of them changes. */
-  const seats = new Map<string, number>();
   /** When no call comes here any more; known once it is closed. */
   let goneAt = 0;
 
@@ -153,8 +146,9 @@ export function createGate(options: GateOptions): Gate {
       .finally(() => {
         cancelDeadline();
         call.signal.removeEventListener('abort', hangUp);
+        if (!visit.isSentAway && !deploy.dryRun) waiters.leave(visit.client, deploy.release);
         if (visit.heldSince === undefined) return;
-        seat(visit, -1);
+        seated.delete(visit);
         onLeave((clock.now() - visit.heldSince) / 1000);
       });
   }
@@ -183,20 +177,12 @@ export function createGate(options: GateOptions): Gate {
       giveUpAt: undefined,
       judged: undefined,
       heldSince: undefined,
+      isSentAway: false,
       isStored: false,
       rival: undefined,
       warnings: [],
       keep: undefined,
     };
-  }
-
-  function seat(visit: Visit, change: 1 | -1): void {
-    const key = releaseKey(visit.deploy.release);
-    const count = (seats.get(key) ?? 0) + change;
-    if (count > 0) seats.set(key, count);
-    else seats.delete(key);
-    if (change > 0) seated.add(visit);
-    else seated.delete(visit);
   }
 
   /** Decides once, and waits once if that is the decision; undefined means: look again. */
@@ -311,9 +297,10 @@ export function createGate(options: GateOptions): Gate {
       return sendAway(visit, judged, clock.now() >= giveUpAt);
     if (visit.heldSince === undefined) {
       visit.heldSince = clock.now();
-      seat(visit, 1);
+      seated.add(visit);
+      waiters.hold(visit.client, deploy.release);
       call.onHeld?.();
-      const waiting = watched.waiting(deploy.release);
+      const waiting = waiters.waiting(deploy.release);
       log.info({ ...describe(deploy), ...describeLock(judged.lock), waiting, held: seated.size }, 'held');
     }
     const awakening = await sleepers.sleep(change, Math.min(answerAt, lookAgainAt), call.signal);
@@ -338,6 +325,8 @@ export function createGate(options: GateOptions): Gate {
       return refuse(visit, { code: 409, message: waitedTooLong(judged, limits.maxWaitSeconds, now) });
     }
     const retryAfterSeconds = sleepers.isClosed() ? secondsUntilGone() : limits.retryAfterSeconds;
+    visit.isSentAway = true;
+    waiters.sendAway(visit.client, visit.deploy.release, retryAfterSeconds * 1000);
     return refuse(visit, { code: 429, message: locked(judged, now), retryAfterSeconds });
   }
 
@@ -387,10 +376,11 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     held: () => seated.size,
-    waiting: (release) => seats.get(releaseKey(release)) ?? 0,
+    waiting: waiters.waiting,
     close(lingersMs = 0) {
       goneAt = clock.now() + lingersMs;
       sleepers.close();
+      waiters.close();
     },
   };
 }
@@ -412,6 +402,8 @@ interface Visit {
   judged: JudgedLock | undefined;
   /** Since when it counts among the held calls. */
   heldSince: number | undefined;
+  /** Whether its client was told to come back. */
+  isSentAway: boolean;
   /** Whether the record that is to be created is there already. */
   isStored: boolean;
   /** What was last seen stored at its number or above. */

@@ -25,8 +25,6 @@ export interface Watched {
   mayExist(release: Release, revision: number): boolean;
   /** The next change of this release's pending revisions. Call `cancel` when done with it. */
   nextChange(release: Release): Change;
-  /** How many wait for the next change of this release. */
-  waiting(release: Release): number;
 }
 
 export interface Change {

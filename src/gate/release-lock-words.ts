@@ -1,6 +1,7 @@
 /** What people read when they delete or write a ReleaseLock. */
 import { isStale } from './doors.ts';
 import type { Judgement, Lock } from './lock.ts';
+import { FORCE_RIGHT } from './rights.ts';
 import { FORCE, type JudgedLock, lockedBy, recordOf } from './words.ts';
 
 interface Name {
@@ -24,7 +25,7 @@ export function keptAlive({ lock, judgement }: JudgedLock, now: number): string 
   return [
     lockedBy(lock, now),
     `It counts as live: ${judgement.reason}.`,
-    'If you know that its holder is dead, and may delete releaselocks/force, clear it now with:',
+    `If you know that its holder is dead, clear it now. That takes ${FORCE_RIGHT}:`,
     `kubectl annotate ${entry} ${FORCE}=true && kubectl delete ${entry}`,
   ].join(' ');
 }

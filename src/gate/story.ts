@@ -1,12 +1,12 @@
 /** What happens at a lock, in words for whoever looks at it later: `kubectl get events` beside the record. */
 import { type Driver, type Release, type Revision, recordName } from '../helm/release.ts';
 import type { Deploy } from './decision.ts';
-import type { Client, Lock } from './lock.ts';
-import { duration, who } from './words.ts';
+import type { Client, Judgement, Lock } from './lock.ts';
+import { clearCommand, duration, who } from './words.ts';
 
 export interface Chapter {
   /** One word, in CamelCase, as machines filter by it. */
-  readonly reason: 'Held' | 'Admitted' | 'Refused' | 'Fenced' | 'Ended';
+  readonly reason: 'Held' | 'Admitted' | 'Refused' | 'Fenced' | 'Ended' | 'Stale';
   /** The record that it is told of. */
   readonly record: {
     readonly driver: Driver;
@@ -57,6 +57,13 @@ export function endedBy(lock: Lock, client: Client, becomes: string): Chapter {
   const holder = lock.holder === undefined ? 'its holder is unknown' : `its holder is ${who(lock.holder)}`;
   const message = `revision ${number} (${status}) of release ${release.name} was ended by ${who(client)}: ${end}; ${holder}`;
   return { reason: 'Ended', record: recordOf(lock), message };
+}
+
+/** Nobody is at work behind a lock any more, and it is still there. */
+export function becameStale(lock: Lock, { reason }: Judgement): Chapter {
+  const { number, status, release } = lock.revision;
+  const message = `revision ${number} (${status}, ${who(lock.holder)}) of release ${release.name} is stale: ${reason}. To clear it: ${clearCommand(lock)}`;
+  return { reason: 'Stale', record: recordOf(lock), message };
 }
 
 /** The fence keeps whoever lost its lock from writing its record. */

@@ -14,11 +14,12 @@ import { passageOf } from './doors.ts';
 import type { Call } from './hold.ts';
 import type { Judgement, Lock } from './lock.ts';
 import { describeLock } from './log-fields.ts';
-import { createPatience, keyOfClient } from './patience.ts';
+import { type ClientKey, createPatience, keyOfClient } from './patience.ts';
 import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import { relationOf } from './same-client.ts';
 import type { RecordUpdate } from './screen-update.ts';
 import { createSleepers } from './sleepers.ts';
+import type { Waiters } from './waiters.ts';
 import { type JudgedLock, who } from './words.ts';
 
 export interface UninstallHandler {
@@ -38,6 +39,8 @@ export interface UninstallHandlerOptions {
   readonly limits: { readonly holdSeconds: number; readonly retryAfterSeconds: number };
   /** Whether one more call may be held. */
   readonly hasRoom: () => boolean;
+  /** Counts the clients that wait. */
+  readonly waiters: Pick<Waiters, 'hold' | 'sendAway' | 'leave'>;
   readonly clock: Clock;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
@@ -64,7 +67,7 @@ type Finding =
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
 export function createUninstallHandler(options: UninstallHandlerOptions): UninstallHandler {
-  const { reader, watched, holders, judge, limits, hasRoom, clock, date, log } = options;
+  const { reader, watched, holders, judge, limits, hasRoom, waiters, clock, date, log } = options;
   const patience = createPatience(IDLE_MS, clock.now);
   const sleepers = createSleepers(clock);
   let held = 0;
@@ -91,9 +94,10 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
     return answer(isTooLate ? denied({ code: 409, message: uninstallTooLate(update, newest) }) : ALLOWED);
   }
 
-  function sendAway(judged: JudgedLock, waitedMs: number): Verdict {
+  function sendAway(update: RecordUpdate, client: ClientKey, judged: JudgedLock, waitedMs: number): Verdict {
     const pause = Math.ceil((waitedMs / 1000) * PAUSE_SHARE);
     const retryAfterSeconds = Math.max(limits.retryAfterSeconds, pause);
+    waiters.sendAway(client, update.release, retryAfterSeconds * 1000);
     return denied({ code: 429, message: uninstallWaits(judged, date()), retryAfterSeconds });
   }
 
@@ -102,6 +106,7 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
     const client = keyOfClient(update);
     const start = clock.now();
     let isHeld = false;
+    let isSentAway = false;
     try {
       for (;;) {
         const change = watched.nextChange(update.release); // before the read, so that nothing is missed
@@ -110,6 +115,7 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
       }
     } finally {
       if (isHeld) held -= 1;
+      if (!isSentAway && !update.dryRun) waiters.leave(client, update.release);
     }
 
     /** Looks once, and waits once if that is the answer; undefined means: look again. */
@@ -123,11 +129,14 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
       if (update.dryRun) return denied({ code: 409, message: uninstallWaits(judged, date()) });
       const since = patience.wait(client, start);
       const isFull = !isHeld && !hasRoom();
-      if (sleepers.isClosed() || isFull || clock.now() >= answerAt)
-        return sendAway(judged, clock.now() - since);
+      if (sleepers.isClosed() || isFull || clock.now() >= answerAt) {
+        isSentAway = true;
+        return sendAway(update, client, judged, clock.now() - since);
+      }
       if (!isHeld) {
         isHeld = true;
         held += 1;
+        waiters.hold(client, update.release);
         call.onHeld?.();
         log.info({ ...describe(update), ...describeLock(judged.lock) }, 'an uninstall is held');
       }

@@ -6,6 +6,7 @@ import { helmCommand } from '../helm/command.ts';
 import { type Driver, isPending, recordName } from '../helm/release.ts';
 import { isStale } from './doors.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
+import { FORCE_RIGHT } from './rights.ts';
 
 /** Rule 2. */
 export function malformed(name: string, problem: string): string {
@@ -110,12 +111,18 @@ export function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
   const { see, mark, end } = commandsFor(lock);
   if (isStale({ verdict })) return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
   if (verdict === 'ending') return `Just wait: ${reason}. To see the lock: ${see}`;
+  const right = lock.isListed ? `. That takes ${FORCE_RIGHT}` : ' with';
   return [
     `To see the lock: ${see}.`,
     `It counts as live: ${reason}.`,
     // The command comes last, and ends the text: what is copied to the end works.
-    `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
+    `If you know that its holder is dead, end it now${right}: ${mark} && ${end}`,
   ].join(' ');
+}
+
+/** Ends a stale lock. */
+export function clearCommand(lock: Lock): string {
+  return commandsFor(lock).end;
 }
 
 /** How to look at a lock, to mark it as one that may be ended although it is live, and to end it. */

@@ -1,17 +1,13 @@
-/** `POST /admission`: HTTP in, HTTP out. The handlers of src/gate decide. */
+/** Reviews: HTTP in, HTTP out. The handlers of src/gate decide. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { AdmissionHandler } from '../gate/admission-handler.ts';
-import { parseAdmissionReview, toAdmissionReview, type Verdict } from '../gate/admission-review.ts';
-import { letGoOfBody } from './bodies.ts';
+import { toAdmissionReview, type Verdict } from '../gate/admission-review.ts';
+import { REVIEWS } from './admission-path.ts';
+import { letGoOfBody, refuseTooMuch } from './bodies.ts';
 import { hangUpSignal } from './hang-up.ts';
 import type { Decision, Metrics } from './metrics.ts';
 import { sendProblem } from './problem.ts';
-
-/**
- * A record of 1 MiB makes a review of 1.3 MB on CREATE, and an UPDATE carries two (trap 17); the API server
- * takes no request above 3 MiB, and JSON may escape what it forwards. 7 MiB is what controller-runtime allows.
- */
-export const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
+import { BODY_LIMIT_BYTES, readReviews, reviewOf } from './review-body.ts';
 
 export interface AdmissionOptions {
   readonly admission: AdmissionHandler;
@@ -21,11 +17,13 @@ export interface AdmissionOptions {
 export function useAdmission(app: FastifyInstance, options: AdmissionOptions): void {
   const { admission, metrics } = options;
 
+  readReviews(app);
   app.post<{ Querystring: { timeout?: unknown } }>(
-    '/admission',
+    REVIEWS,
     { bodyLimit: BODY_LIMIT_BYTES },
     async (request, reply) => {
-      const body = parseAdmissionReview(request.body);
+      const body = reviewOf(request);
+      if (body === undefined) return refuseTooMuch(reply);
       if (!('review' in body)) {
         request.log.warn({ reason: body.problem }, 'a body that is no review was refused');
         metrics.admission('other', 'denied-400', reply.elapsedTime / 1000);

@@ -1,18 +1,24 @@
 /** The HTTP side, built from what it is given; it listens nowhere by itself. */
 import type { ServerResponse } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import { type AdmissionOptions, BODY_LIMIT_BYTES, useAdmission } from './admission.ts';
-import { type BodyLimits, limitBodies } from './bodies.ts';
+import { type AdmissionOptions, useAdmission } from './admission.ts';
+import { type AdmissionPaths, refuseStrangers } from './admission-path.ts';
+import { type BodyLimits, limitBodies, memoryOf } from './bodies.ts';
 import { trackConnections } from './connections.ts';
 import { type Readiness, useHealth } from './health.ts';
 import { type Metrics, useMetrics } from './metrics.ts';
 import { refuseUnreadablePath, useProblems } from './problem.ts';
 import { type RestOptions, rest } from './rest.ts';
+import { BODY_LIMIT_BYTES } from './review-body.ts';
+import { demandClientCertificates, secureContext, type Tls } from './tls.ts';
 
 export interface AppOptions extends AdmissionOptions {
-  /** Without one, no handshake succeeds until {@link serveWith} is called. */
-  readonly tls?: PemPair;
+  /** Without one, no handshake succeeds until there is one. */
+  readonly tls?: Tls;
+  /** Where reviews come. */
+  readonly admissionPaths: AdmissionPaths;
+  /** Whether reviews must come with a client certificate. */
+  readonly demandsClientCertificate?: boolean;
   readonly rest: RestOptions;
   /**
    * Called when closing begins: whoever waits is to be answered now. Until it resolves, everything goes on as before,
@@ -36,13 +42,12 @@ export interface AppLimits extends BodyLimits {
 
 /**
  * What one replica can bear, all of it at once, with the memory that the chart gives it, 512 MiB (`npm run flood -- together`): 120
- * at rest; a body takes three times its size for a moment, and a connection some 65 KB, of a held call 100. Three API servers that do
- * nothing but wait for Lockkeeper have 1,800 connections, 600 each. A body of a webhook has 30 seconds, which is the longest
- * `timeoutSeconds`.
+ * at rest; and a connection some 65 KB, of a held call 100. Three API servers that do nothing but wait for Lockkeeper have 1,800
+ * connections, 600 each. A body of a webhook has 30 seconds, which is the longest `timeoutSeconds`.
  */
 const LIMITS: AppLimits = {
-  maxBytes: 48 * 1024 * 1024,
-  maxBytesOfOne: 32 * 1024 * 1024,
+  maxMemory: memoryOf(48 * 1024 * 1024),
+  maxMemoryOfOne: memoryOf(32 * 1024 * 1024),
   unsaidBytes: BODY_LIMIT_BYTES,
   arrivalMs: 30_000,
   maxConnections: 2_000,
@@ -51,12 +56,6 @@ const LIMITS: AppLimits = {
 
 /** As long as Lockkeeper itself gives an API server is far more than it takes; Node's limit is 120 s. */
 const HANDSHAKE_MS = 10_000;
-
-/** PEM. */
-interface PemPair {
-  readonly certificate: string;
-  readonly privateKey: string;
-}
 
 /** The API server closes an idle connection after 90 s; if we were first, a call could meet a closing one. */
 const KEEP_ALIVE_MS = 120_000;
@@ -74,11 +73,16 @@ const CLOSE_MS = 5_000;
  * that stay idle until `onClose` has resolved are ended then, when hardly anybody is sent here any more.
  */
 export function buildApp(options: AppOptions): FastifyInstance {
-  const { tls, readiness, log, onClose, maxHeld } = options;
+  const { tls, readiness, log, onClose, maxHeld, demandsClientCertificate = false } = options;
   const limits = { ...LIMITS, ...options.limits };
   const app: FastifyInstance = fastify({
     ...common(log),
-    https: { ...(tls && secureContext(tls)), handshakeTimeout: HANDSHAKE_MS },
+    https: {
+      ...(tls && secureContext(tls)),
+      handshakeTimeout: HANDSHAKE_MS,
+      requestCert: demandsClientCertificate,
+      rejectUnauthorized: false,
+    },
   });
   // Node would end a spare connection, one that has carried no request yet, after 60 s.
   app.server.headersTimeout = KEEP_ALIVE_MS;
@@ -100,21 +104,14 @@ export function buildApp(options: AppOptions): FastifyInstance {
     // The next call is to be routed anew; and close() would wait until the API server tires of the idle connection.
     if (closing) reply.header('connection', 'close');
   });
+  const isVouchedFor = demandsClientCertificate ? demandClientCertificates(app, tls?.clientCa) : () => true;
+  refuseStrangers(app, { paths: options.admissionPaths, isVouchedFor });
   limitBodies(app, limits);
   useProblems(app);
   useHealth(app, readiness);
   useAdmission(app, options);
   app.register(rest(options.rest));
   return app;
-}
-
-/** New connections get this certificate from now on; those that are open stay open. */
-export function serveWith(app: FastifyInstance, pair: PemPair): void {
-  (app.server as HttpsServer).setSecureContext(secureContext(pair));
-}
-
-function secureContext({ certificate, privateKey }: PemPair) {
-  return { cert: certificate, key: privateKey };
 }
 
 /** Plain HTTP: the probes and the metrics, for those that need not know the certificate. */

@@ -68,6 +68,6 @@ export function trackConnections(server: Server, max = Number.POSITIVE_INFINITY)
 }
 
 /** A request's socket is the encrypted one, a connection's is the one below it; both have this in common. */
-function remoteEnd({ remoteAddress, remotePort }: Socket): string {
+export function remoteEnd({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }

@@ -2,6 +2,7 @@
 import type { ClearOutcome, ClearRequest, Target } from '../gate/clearing.ts';
 import { isStale } from '../gate/doors.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
+import { FORCE_RIGHT } from '../gate/rights.ts';
 import { duration, recordOf, who } from '../gate/words.ts';
 import { timestamp } from '../timestamp.ts';
 import { Problem } from './problem.ts';
@@ -72,7 +73,7 @@ export function notCleared(
     }
     case 'live': {
       const { lock, judgement } = outcome;
-      const detail = `${lockedBy(lock)}, and that lock is live: ${judgement.reason}. Nothing was changed. Clear it once it is stale; or now, if you know that its holder is dead, with force=true, which needs the right to delete releaselocks/force`;
+      const detail = `${lockedBy(lock)}, and that lock is live: ${judgement.reason}. Nothing was changed. Clear it once it is stale; or now, if you know that its holder is dead, with force=true. That takes ${FORCE_RIGHT}`;
       return new Problem(409, detail, { lock: show(lock) });
     }
     case 'changed': {

@@ -56,10 +56,12 @@ export function refuseUnreadablePath(
 
 /** What no route answered, and what a route threw. */
 export function useProblems(app: FastifyInstance): void {
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, 404, `there is no ${request.method} ${request.url.split('?')[0]}`),
-  );
+  app.setNotFoundHandler(sendNotFound);
   handleErrors(app, () => 'warn');
+}
+
+export function sendNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  return sendProblem(reply, 404, `there is no ${request.method} ${request.url.split('?')[0]}`);
 }
 
 /** @param level how much a refusal with this status matters to who reads the log */

@@ -84,7 +84,7 @@ export const ClearQuery = Type.Object(
       Type.Boolean({
         default: false,
         description:
-          'Clear the lock even if it is live. Needs the right to delete `releaselocks/force`, whatever the lock is.',
+          'Clear the lock even if it is live. Needs the right to delete `releaselocks/force`, which a namespace admin usually has, whatever the lock is.',
         [MUST_BE]: 'true or false',
       }),
     ),

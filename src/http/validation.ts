@@ -1,6 +1,6 @@
 /**
  * Checks what is in a path and a query against its schema. Strict where a framework's conversions are kind:
- * `1e3` and `0x10` are no numbers, nothing may be given twice, and every field that is wrong is named.
+ * `1e3` and `0x10` are no numbers, nothing may be given twice, and each field that is wrong is named, up to a number of them.
  */
 import type Type from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -21,8 +21,9 @@ type Field = Type.TSchema & {
 };
 type Fields = Readonly<Record<string, Field>>;
 
-/** Answers are short, whatever was sent. */
+/** Answers are short, whatever was sent: so many characters of a value, and so many faults. */
 const MAX_SHOWN = 60;
+const MAX_FAULTS = 8;
 
 /** What Fastify asks of a validator compiler: a function that returns the checked value, or an error. */
 export function compileValidator({ schema, httpPart }: { schema: unknown; httpPart?: string | undefined }) {
@@ -32,19 +33,25 @@ export function compileValidator({ schema, httpPart }: { schema: unknown; httpPa
   const fields: Fields = Object.assign(Object.create(null), properties);
   const checks = new Map(Object.entries(fields).map(([name, field]) => [name, Compile(field)]));
 
+  /** The value of a field, if it is one that may be given, and as it must be. */
+  function checkedValue(name: string, text: string | string[]): unknown {
+    const field = fields[name];
+    const value = field && convert(field, text);
+    return checks.get(name)?.Check(value) ? value : undefined;
+  }
+
   return (given: unknown) => {
     const values: Record<string, unknown> = {};
     const errors: FieldError[] = [];
     for (const [name, text] of Object.entries(given as Record<string, string | string[]>)) {
-      const field = fields[name];
-      const value = field === undefined ? undefined : convert(field, text);
-      if (field !== undefined && checks.get(name)?.Check(value)) values[name] = value;
-      else
-        errors.push({
-          in: place,
-          field: printable(name.slice(0, MAX_SHOWN)),
-          problem: problemWith(field, text, fields),
-        });
+      const value = checkedValue(name, text);
+      if (value !== undefined) {
+        values[name] = value;
+        continue;
+      }
+      const problem = problemWith(fields[name], text, fields);
+      errors.push({ in: place, field: printable(name.slice(0, MAX_SHOWN)), problem });
+      if (errors.length === MAX_FAULTS) break;
     }
     for (const [name, { default: fallback }] of Object.entries(fields)) {
       if (fallback !== undefined) values[name] ??= fallback;

@@ -1,7 +1,7 @@
 /** ReleaseLocks: the locks as objects, for kubectl. Writes carry the version that they are based on. */
 import type { RecordMetadata } from '../helm/release.ts';
 import { createObjectLister, type Lister, pathOf } from './client.ts';
-import { isDone, type Requests } from './requests.ts';
+import { isDone, orNone, type Requests } from './requests.ts';
 
 export const RELEASE_LOCKS = 'releaselocks';
 
@@ -60,9 +60,10 @@ export interface NewReleaseLock {
   readonly spec: ReleaseLockSpec;
 }
 
-/** Each write resolves to false if somebody else was first: the watch tells what there is now. */
+/** Each write resolves to false, or to nothing, if somebody else was first: the watch tells what there is now. */
 export interface ReleaseLockStore extends Lister<typeof RELEASE_LOCKS, ReleaseLock> {
-  create(lock: NewReleaseLock, signal: AbortSignal): Promise<boolean>;
+  /** Resolves to what is stored, which has no status yet. */
+  create(lock: NewReleaseLock, signal: AbortSignal): Promise<ReleaseLock | undefined>;
   /** Writes the specification over the version that the metadata name. */
   replaceSpec(lock: ReleaseLock, signal: AbortSignal): Promise<boolean>;
   /** Writes the status over the version that the metadata name. */
@@ -80,8 +81,13 @@ export function createReleaseLockStore(
   return {
     ...createObjectLister<typeof RELEASE_LOCKS, ReleaseLock>(requests),
     create: (lock, signal) =>
-      isDone(
-        write('POST', pathOf(RELEASE_LOCKS, lock.metadata.namespace), { ...TYPE, ...lock }, signal),
+      orNone(
+        write<ReleaseLock>(
+          'POST',
+          pathOf(RELEASE_LOCKS, lock.metadata.namespace),
+          { ...TYPE, ...lock },
+          signal,
+        ),
         [409],
       ),
     replaceSpec: (lock, signal) => isDone(write('PUT', path(lock), { ...TYPE, ...lock }, signal)),

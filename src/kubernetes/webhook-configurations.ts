@@ -22,12 +22,16 @@ export interface WebhookConfiguration {
 
 export interface Webhook {
   readonly name: string;
-  readonly clientConfig: {
-    readonly url?: string;
-    /** Base64 of PEM. */
-    readonly caBundle?: string;
-  };
+  readonly clientConfig: ClientConfig;
   readonly rules?: readonly object[];
+}
+
+/** Whom API servers ask, and whom they trust. A URL, or a Service. */
+export interface ClientConfig {
+  readonly url?: string;
+  readonly service?: { readonly path?: string };
+  /** Base64 of PEM. */
+  readonly caBundle?: string;
 }
 
 /** The version that was looked at, and the fields to apply to each of its webhooks. */
@@ -38,7 +42,7 @@ export interface AppliedWebhooks {
 
 export interface AppliedWebhook {
   readonly name: string;
-  readonly clientConfig?: { readonly caBundle: string };
+  readonly clientConfig?: ClientConfig;
   readonly rules?: readonly object[];
 }
 

@@ -1,5 +1,6 @@
 /** What a ReleaseLock should say of a lock, and what is to be done so that it does. */
 import type { Holder, Judgement, Lock } from '../gate/lock.ts';
+import type { RecordIdentity } from '../gate/ports.ts';
 import { type StaleLimits, silenceLimit } from '../gate/verdict.ts';
 import { duration } from '../gate/words.ts';
 import { DRIVERS, recordName } from '../helm/release.ts';
@@ -33,7 +34,7 @@ export interface Writer {
 }
 
 export type Task =
-  | { readonly kind: 'create'; readonly entry: NewReleaseLock }
+  | { readonly kind: 'create'; readonly entry: NewReleaseLock; readonly status: ReleaseLockStatus }
   | { readonly kind: 'name-holder'; readonly entry: ReleaseLock }
   | { readonly kind: 'write-status'; readonly entry: ReleaseLock }
   | { readonly kind: 'remove'; readonly entry: ReleaseLock };
@@ -44,7 +45,10 @@ export function taskFor(
   entry: ReleaseLock | undefined,
   writer: Writer,
 ): Task | undefined {
-  if (entry === undefined) return facts?.isClaimRead ? { kind: 'create', entry: newEntry(facts) } : undefined;
+  if (entry === undefined) {
+    if (!facts?.isClaimRead) return undefined;
+    return { kind: 'create', entry: newEntry(facts), status: newStatus(facts, writer) };
+  }
   if (entry.metadata.deletionTimestamp !== undefined) return undefined;
   const { spec } = entry;
   if (facts === undefined || spec === undefined || !tellsOf(spec, facts.lock))
@@ -53,6 +57,14 @@ export function taskFor(
   if (holder && !spec.holder) return { kind: 'name-holder', entry: { ...entry, spec: { ...spec, holder } } };
   const status = statusFor(facts, entry.status ?? {}, writer);
   return status && { kind: 'write-status', entry: { ...entry, status } };
+}
+
+/** The record that an entry tells of; undefined if it names none. */
+export function recordIn({ metadata, spec }: Task['entry']): RecordIdentity | undefined {
+  const driver = DRIVERS.find((known) => known === spec?.driver);
+  if (driver === undefined || spec === undefined) return undefined;
+  const { namespace, name } = metadata;
+  return { release: { driver, namespace, name }, number: spec.revision, uid: spec.recordUID };
 }
 
 /** Whether it is this lock that it tells of. */
@@ -123,6 +135,14 @@ const COUNT_LIVES_MS = 90_000;
 
 /** So that a count in use never comes near its end. */
 const COUNT_AGAIN_MS = 30_000;
+
+function newStatus(facts: LockFacts, writer: Writer): ReleaseLockStatus {
+  return {
+    ...judgedAs(facts, writer),
+    waiting: facts.waiting,
+    replicas: countsFor(facts.waiting, [], writer),
+  };
+}
 
 /** What the status should be; undefined if it is good as it is. */
 function statusFor(

@@ -7,14 +7,14 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
-import type { RecordIdentity } from '../gate/ports.ts';
 import type { StaleLimits } from '../gate/verdict.ts';
-import { DRIVERS, isPending, type Release, type Revision } from '../helm/release.ts';
+import { isPending, type Release, type Revision } from '../helm/release.ts';
 import type { ReleaseLock, ReleaseLockStore } from '../kubernetes/release-locks.ts';
 import { startReconciler } from '../reconciler.ts';
 import type { CurrentLocks } from './current.ts';
-import { canBeEntered, inOrder, type LockFacts, type Task, taskFor, tellsOf } from './entry.ts';
+import { canBeEntered, inOrder, type LockFacts, recordIn, type Task, taskFor, tellsOf } from './entry.ts';
 import type { Holders } from './holders.ts';
+import { createKubectlDeletions } from './kubectl-deletions.ts';
 import { entryKey, type RecordedLocks } from './recorded.ts';
 
 export interface Ledger {
@@ -52,12 +52,6 @@ const GRACE_MS: Readonly<Record<Task['kind'], number>> = {
   'name-holder': 0,
   'write-status': 1_000,
 };
-
-/**
- * Whoever deletes an entry by kubectl has its lock cleared first, by a webhook: the entry must be there still when the API
- * server goes on to delete it, or they read that it is not found (seen: in three of four tries).
- */
-const REMOVE_AFTER_MS = 500;
 
 /** Nobody tells when somebody begins to wait, or when a lock expires. */
 const LOOK_MS = 1_000;
@@ -101,6 +95,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
   let since = new Map<string, number>();
   /** The records whose entries were there already; whoever deletes one by hand has a moment in which it is gone. */
   let entered = new Set<string>();
+  const deletions = createKubectlDeletions(recorded.entries);
   let problem: string | undefined;
 
   async function reconcile(signal: AbortSignal): Promise<number> {
@@ -121,6 +116,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
 
   function plan(now: number): Due[] {
     const facts = allFacts();
+    deletions.note(facts.values());
     const writer = { replica, limits, now: date() };
     const before = since;
     since = new Map();
@@ -140,8 +136,8 @@ export function keepLedger(options: LedgerOptions): Ledger {
   }
 
   /** What tells of a lock that has given way to another one misleads whoever deletes it. */
-  function ownGrace({ kind }: Task, known: LockFacts | undefined): number {
-    return kind === 'remove' && known === undefined ? REMOVE_AFTER_MS : 0;
+  function ownGrace({ kind, entry }: Task, known: LockFacts | undefined): number {
+    return kind === 'remove' && known === undefined ? deletions.graceFor(entry) : 0;
   }
 
   function earliest(key: string, { kind }: Task): number {
@@ -194,7 +190,7 @@ export function keepLedger(options: LedgerOptions): Ledger {
     const { key, task } = due;
     quiet.set(key, clock.now() + SETTLE_MS);
     try {
-      if (task.kind === 'write-status') written.set(key, clock.now());
+      if (task.kind === 'write-status' || task.kind === 'create') written.set(key, clock.now());
       await write(due, signal);
     } catch (error) {
       quiet.set(key, clock.now() + FAILED_MS * (0.5 + random() / 2));
@@ -205,9 +201,11 @@ export function keepLedger(options: LedgerOptions): Ledger {
   /** If somebody else was first, the watch tells what is to be done now. */
   async function write({ key, task, isOwn }: Due, signal: AbortSignal): Promise<void> {
     switch (task.kind) {
-      case 'create':
-        await store.create(task.entry, signal);
+      case 'create': {
+        const created = await store.create(task.entry, signal);
+        if (created) await store.replaceStatus({ ...created, status: task.status }, signal);
         return;
+      }
       case 'name-holder':
         await store.replaceSpec(task.entry, signal);
         return;
@@ -247,14 +245,6 @@ export function keepLedger(options: LedgerOptions): Ledger {
     },
     stop: reconciler.stop,
   };
-}
-
-/** The record that an entry tells of; undefined if it names none. */
-function recordIn({ metadata, spec }: Task['entry']): RecordIdentity | undefined {
-  const driver = DRIVERS.find((known) => known === spec?.driver);
-  if (driver === undefined || spec === undefined) return undefined;
-  const { namespace, name } = metadata;
-  return { release: { driver, namespace, name }, number: spec.revision, uid: spec.recordUID };
 }
 
 /** Drops what was before a time. */

@@ -1,6 +1,9 @@
 /** The ReleaseLocks of the cluster, as the watch tells them. */
+import { LRUCache } from 'lru-cache';
 import type { Holder, Lock, Pod } from '../gate/lock.ts';
 import type { RecordIdentity } from '../gate/ports.ts';
+import { parseRecordName } from '../helm/release.ts';
+import type { EventSubject } from '../kubernetes/events.ts';
 import { RELEASE_LOCKS, type ReleaseLock, type ReleaseLockSpec } from '../kubernetes/release-locks.ts';
 import type { ListWatchOptions } from '../kubernetes/watch.ts';
 import { printable, replaceUnsafe } from '../printable.ts';
@@ -10,6 +13,8 @@ export interface RecordedLocks {
   readonly entries: ReadonlyMap<string, ReleaseLock>;
   /** What is recorded of this very record. */
   recordOf(record: RecordIdentity): Pick<Lock, 'holder'> | undefined;
+  /** The ReleaseLock that tells of this record, or did so a moment ago, as Events are told of it. */
+  readonly subjectFor: SubjectFor;
   /** Whether all that are stored are known. */
   isComplete(): boolean;
   /** What keeps them current. */
@@ -19,9 +24,17 @@ export interface RecordedLocks {
   >;
 }
 
+/** @param record the Secret or ConfigMap of a revision */
+export type SubjectFor = (record: Omit<EventSubject, 'kind'>) => EventSubject | undefined;
+
+/** A lock that was cleared is told of when its ReleaseLock may be gone. */
+const MAX_GONE = 1_000;
+
 /** @param onChange told of the key of the one that has changed, or of none after a list */
 export function createRecordedLocks(onChange: (key?: string) => void): RecordedLocks {
   const entries = new Map<string, ReleaseLock>();
+  /** By the uid of the record. */
+  const gone = new LRUCache<string, EventSubject>({ max: MAX_GONE });
   let isComplete = false;
   return {
     entries,
@@ -29,6 +42,11 @@ export function createRecordedLocks(onChange: (key?: string) => void): RecordedL
       const { spec } = entries.get(entryKey(release)) ?? {};
       const isAboutIt = spec?.recordUID === uid && spec.revision === number && spec.driver === release.driver;
       return isAboutIt ? { holder: spec.holder && holderIn(spec.holder) } : undefined;
+    },
+    subjectFor({ namespace, name, uid }) {
+      const release = parseRecordName(name)?.release ?? '';
+      const entry = entries.get(entryKey({ namespace, name: release }));
+      return entry?.spec?.recordUID === uid ? toSubject(entry) : gone.get(uid);
     },
     isComplete: () => isComplete,
     follow: {
@@ -41,8 +59,12 @@ export function createRecordedLocks(onChange: (key?: string) => void): RecordedL
       },
       onEvent(type, item) {
         const key = entryKey(item.metadata);
-        if (type === 'DELETED') entries.delete(key);
-        else entries.set(key, item);
+        const { recordUID } = item.spec ?? {};
+        if (type !== 'DELETED') entries.set(key, item);
+        else {
+          entries.delete(key);
+          if (recordUID !== undefined) gone.set(recordUID, toSubject(item));
+        }
         onChange(key);
       },
       onMissing() {
@@ -51,6 +73,10 @@ export function createRecordedLocks(onChange: (key?: string) => void): RecordedL
       },
     },
   };
+}
+
+function toSubject({ metadata: { namespace, name, uid } }: ReleaseLock): EventSubject {
+  return { kind: 'ReleaseLock', namespace, name, uid };
 }
 
 /**

@@ -23,6 +23,8 @@ export interface Registry extends Watched {
   isComplete(drivers: readonly Driver[]): boolean;
   /** How many lists it has taken. */
   lists(): number;
+  /** How many wait for the next change of this release. */
+  waiting(release: Release): number;
 }
 
 /** A pending revision that may be a lock. */

@@ -22,13 +22,18 @@ type PairKeys = typeof SIGNING | typeof NEXT;
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-export function writeData(authorities: Authorities): SecretData {
+const KEYS: readonly string[] = [...Object.values(SIGNING), ...Object.values(NEXT), BUNDLE];
+
+/** The whole data of a Secret that has had this data before: it keeps other things, too. */
+export function writeData(authorities: Authorities, before: SecretData = {}): SecretData {
   const { signing, next } = authorities;
+  const others = Object.entries(before).filter(([key]) => !KEYS.includes(key));
   const pair = (keys: PairKeys, { certificate, privateKey }: KeyPair) => ({
     [keys.certificate]: encode(certificate),
     [keys.privateKey]: encode(privateKey),
   });
   return {
+    ...Object.fromEntries(others),
     ...pair(SIGNING, signing),
     ...(next && pair(NEXT, next)),
     [BUNDLE]: encode(bundleOf(authorities)),

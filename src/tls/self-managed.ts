@@ -102,7 +102,7 @@ export function selfManaged<Stored extends StoredAuthority>(
     told: string,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const data = writeData(wanted);
+    const data = writeData(wanted, stored?.data);
     const isWritten = stored ? await store.replace(stored, data, signal) : await create(data, signal);
     if (isWritten) log.info({ secret: name }, told);
     return isWritten;

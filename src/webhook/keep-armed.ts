@@ -7,8 +7,10 @@ import type {
   WebhookConfigurationStore,
 } from '../kubernetes/webhook-configurations.ts';
 import { startReconciler } from '../reconciler.ts';
-import { trusts, whatToApply } from './arm.ts';
+import { isArmed, pathsOf, trusts, whatToApply } from './arm.ts';
+import type { PathChoice, Situation } from './choose-path.ts';
 import { createPace } from './pace.ts';
+import { createSeenPaths } from './seen-paths.ts';
 
 export interface KeepArmedOptions {
   readonly store: WebhookConfigurationStore;
@@ -16,8 +18,17 @@ export interface KeepArmedOptions {
   readonly isReady: () => boolean;
   /** PEM of the authorities that API servers are to trust; undefined if others see to that. */
   readonly bundle: () => string | undefined;
+  /** Which path API servers are to be told of; undefined if others see to that. */
+  readonly choosePath: (
+    found: Pick<Situation, 'paths' | 'isArmed' | 'seenMs'>,
+    signal: AbortSignal,
+  ) => Promise<PathChoice | undefined>;
+  /** How long API servers may take to hear of another path, in milliseconds. */
+  readonly overlapMs: number;
   /** API servers are told to trust other authorities now. */
   readonly onPublished: () => void;
+  /** API servers are told of other paths now. */
+  readonly onPaths: () => void;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -26,6 +37,12 @@ export interface KeepArmedOptions {
 export interface ArmedWebhook {
   /** When it was first seen that API servers are told to trust this PEM certificate, in milliseconds since 1970. */
   publishedSince(certificate: string): number | undefined;
+  /** For how many milliseconds API servers have been told of this path and no other; undefined if they are told of another. */
+  onlyPathMs(path: string): number | undefined;
+  /** The paths that API servers are told of now, or were told of a moment ago. */
+  paths(): readonly string[];
+  /** Reads which paths API servers are told of, and changes nothing. */
+  look(signal: AbortSignal): Promise<void>;
   /** The configuration has changed, or what it should be. */
   wake(): void;
   stop(): Promise<void>;
@@ -40,9 +57,15 @@ const LOOK_MS = 100;
  */
 const SETTLE_MS = 15_000;
 
+const UNCHOSEN: { readonly path: undefined; readonly againMs: number } = {
+  path: undefined,
+  againMs: Number.POSITIVE_INFINITY,
+};
+
 export function keepArmed(options: KeepArmedOptions): ArmedWebhook {
-  const { store, isReady, bundle, onPublished, clock, random, log } = options;
+  const { store, isReady, bundle, choosePath, overlapMs, clock, random, log } = options;
   const pace = createPace(clock.now);
+  const seen = createSeenPaths(clock.now, overlapMs);
   let readySince: number | undefined;
   let published: { readonly bundle: string; readonly since: number } | undefined;
   let problem: string | undefined;
@@ -50,27 +73,56 @@ export function keepArmed(options: KeepArmedOptions): ArmedWebhook {
   async function reconcile(signal: AbortSignal): Promise<number> {
     if (!isReady()) return LOOK_MS;
     readySince ??= clock.now();
-    const settlesIn = readySince + SETTLE_MS - clock.now();
+    const settlesMs = readySince + SETTLE_MS - clock.now();
     const wanted = bundle();
-    const found = await store.read(signal);
-    const applied = found && whatToApply(found, { bundle: wanted, isSettled: settlesIn <= 0 });
-    const waitMs = applied ? pace.wait(wanted) : 0;
-    const current = applied && waitMs <= 0 ? await apply(applied, wanted, signal) : found;
+    const found = await read(signal);
+    const { path, againMs } = (found && (await choosePath(situationOf(found), signal))) ?? UNCHOSEN;
+    const applied = found && whatToApply(found, { bundle: wanted, path, isSettled: settlesMs <= 0 });
+    const restMs = settlesMs > 0 ? Math.min(settlesMs, againMs) : againMs;
+    if (!applied) return settled(wanted, found, restMs);
+    const what = `${path?.wanted} ${wanted}`;
+    const waitMs = pace.wait(what);
+    if (waitMs > 0) return settled(wanted, found, waitMs);
+    const current = await apply(applied, what, signal);
+    return settled(wanted, current, current ? restMs : LOOK_MS); // or somebody else was first
+  }
+
+  /** Nothing else is to be done now. Returns for how long. */
+  function settled(
+    wanted: string | undefined,
+    current: WebhookConfiguration | undefined,
+    ms: number,
+  ): number {
     problem = undefined;
     note(wanted, current);
-    if (applied && !current) return LOOK_MS; // somebody else was first
-    if (waitMs > 0) return waitMs;
-    return settlesIn > 0 ? settlesIn : Number.POSITIVE_INFINITY;
+    return ms;
+  }
+
+  /** Notes which paths API servers are told of, too. */
+  async function read(signal: AbortSignal): Promise<WebhookConfiguration | undefined> {
+    const found = await store.read(signal);
+    notePaths(found);
+    return found;
+  }
+
+  function situationOf(found: WebhookConfiguration) {
+    const paths = pathsOf(found);
+    return { paths, isArmed: isArmed(found), seenMs: seen.sinceMs() };
+  }
+
+  function notePaths(found: WebhookConfiguration | undefined): void {
+    if (seen.note(found ? pathsOf(found) : [])) options.onPaths();
   }
 
   async function apply(
     applied: AppliedWebhooks,
-    wanted: string | undefined,
+    what: string,
     signal: AbortSignal,
   ): Promise<WebhookConfiguration | undefined> {
     const current = await store.apply(applied, signal);
     if (!current) return undefined;
-    pace.done(wanted);
+    notePaths(current);
+    pace.done(what);
     log.info({ configuration: store.name }, 'brought the webhook configuration up to date');
     return current;
   }
@@ -80,7 +132,7 @@ export function keepArmed(options: KeepArmedOptions): ArmedWebhook {
     if (wanted === undefined || !current || !trusts(current, wanted)) published = undefined;
     else if (published?.bundle !== wanted) {
       published = { bundle: wanted, since: clock.date() };
-      onPublished();
+      options.onPublished();
     }
   }
 
@@ -98,6 +150,11 @@ export function keepArmed(options: KeepArmedOptions): ArmedWebhook {
   return {
     publishedSince: (certificate) =>
       published?.bundle.includes(certificate.trim()) ? published.since : undefined,
+    onlyPathMs: seen.onlyMs,
+    paths: seen.recent,
+    look: async (signal) => {
+      await read(signal);
+    },
     wake: reconciler.wake,
     stop: reconciler.stop,
   };

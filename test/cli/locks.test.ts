@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { type EmbeddedCluster, startEmbeddedCluster } from '../clusters/embedded/cluster.ts';
 import type { FakeWebhook } from '../clusters/fake-webhook.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
-import { helmRecord, jsonOf, MINUTE, pathOf } from '../support/clearing.ts';
+import { helmRecord, jsonOf, MINUTE, pathOf, releaseJson } from '../support/clearing.ts';
 import { clusterWithRights, roleFor } from '../support/rights.ts';
 import { doorOf, fail, HOLDER, RELEASE_LOCKS, releaseLock } from './door.ts';
 import { type CliWorld, cliWorld } from './world.ts';
@@ -229,6 +229,44 @@ t.test(
   },
 );
 
+t.test('clear, with ReleaseLocks: somebody else is first', async (t) => {
+  const w = await cliWorld(t);
+  const changed = 'lockkeeper: the lock has changed since it was looked at. Nothing was changed\n';
+  await releaseLock(w, await locked(w, 16), { verdict: 'expired' });
+  await doorOf(t, w, async () => {
+    await fail(w);
+    return { allowed: false, status: { code: 409, message: 'revision 6 is failed now' } };
+  });
+  t.match(await w.call(['clear', 'api']), { code: 8, stderr: changed }, 'while Lockkeeper judges it');
+
+  await w.admin.replace(pathOf('secrets', 6), helmRecord(6, 'pending-upgrade'));
+  const { faults } = w.cluster as EmbeddedCluster;
+  const end = faults.failRequests(({ method, userAgent }) => {
+    if (method !== 'DELETE' || userAgent !== 'lockkeeper') return undefined;
+    end();
+    return { status: 404 };
+  });
+  t.match(await w.call(['clear', 'api']), { code: 8, stderr: changed }, 'its ReleaseLock is gone');
+});
+
+t.test('clear, with ReleaseLocks: a lock that ends by itself', async (t) => {
+  const w = await cliWorld(t);
+  const reason = 'pod ci/runner-7f9c is gone; its lock is cleared at 03:00:15';
+  await releaseLock(w, await locked(w, 1), { verdict: 'ending', reason });
+  const message = 'Pod ci/runner-7f9c is gone. Lockkeeper clears this lock in 9s; just wait.';
+  await doorOf(t, w, () => ({ allowed: false, status: { code: 409, message } }));
+  t.match(await w.call(['list']), { stdout: / ending +2\n$/ });
+  t.match(await w.call(['clear', 'api']), {
+    code: 4,
+    stderr: `lockkeeper: ${message} Wait: it ends by itself\n`,
+  });
+  t.match(await w.call(['clear', 'api', '--dry-run']), {
+    code: 4,
+    stderr:
+      /it would not be cleared: .*, ending: pod ci\/runner-7f9c is gone; .*\. Wait: it ends by itself\n$/,
+  });
+});
+
 t.test('clear, with ReleaseLocks of a Lockkeeper that is not there any more', async (t) => {
   const w = await cliWorld(t);
   const record = await locked(w, 16);
@@ -287,6 +325,35 @@ t.test('clear, of a record that cannot be edited', async (t) => {
     stderr:
       /cannot be marked as failed: it has no info\. Nothing was changed\. To remove its record as it is: lockkeeper clear api -n prod --strategy delete\n$/,
   });
+});
+
+t.test('a label that says that it has ended, and a payload that says that it has not', async (t) => {
+  const w = await bare(t);
+  await w.admin.create(pathOf('secrets'), helmRecord(5, 'deployed'));
+  const lying = helmRecord(6, 'deployed', { json: releaseJson('pending-upgrade', 6) });
+  await w.admin.create(pathOf('secrets'), lying);
+  t.match(await w.call(['list']), { stdout: '' }, 'a list reads no payloads');
+  t.match(await w.call(['wait', 'api', '--timeout=0']), {
+    code: 3,
+    stderr: /is locked by revision 6 \(pending-upgrade, /,
+  });
+  t.match(await w.call(['clear', 'api', '--force']), {
+    code: 0,
+    stdout: /^revision 6 .* is marked as failed/,
+  });
+  t.same(await w.history(), ['5 deployed', '6 failed']);
+  t.match(await w.call(['wait', 'api', '--timeout=0']), { code: 0 });
+});
+
+t.test('a label that lies to somebody who may list records, and not read them', async (t) => {
+  const { cluster, grant } = await clusterWithRights(t);
+  const w = await cliWorld(t, '3.17.3', cluster);
+  await w.admin.create(
+    pathOf('secrets'),
+    helmRecord(6, 'deployed', { json: releaseJson('pending-upgrade', 6) }),
+  );
+  await grant(roleFor('lister', 'prod', [{ apiGroups: [''], resources: ['secrets'], verbs: ['list'] }]));
+  t.match(await w.call(['wait', 'api', '--timeout=0'], { user: { username: 'lister' } }), { code: 0 });
 });
 
 t.test('the rights that somebody lacks are named', async (t) => {

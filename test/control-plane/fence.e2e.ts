@@ -78,7 +78,8 @@ for (const { resource, type, helm } of KINDS) {
       'release prod/api: revision 6 is failed and cannot become deployed again: whoever writes this has lost its ' +
         'lock, or knows the record only as it was before somebody else came. The record stays as it is; what was ' +
         `changed in the cluster was not undone. To see who came: ${helm} history api -n prod. If yours is still ` +
-        'wanted, deploy again.',
+        'wanted, deploy again. To write it all the same, a cluster-admin deletes the fence for as long as it takes: ' +
+        'kubectl delete validatingadmissionpolicybinding lockkeeper-fence',
     );
   });
 

@@ -48,7 +48,7 @@ const NEW_DEPLOY = 'upgrade R CHART --set message=meanwhile';
 
 function cannot(revision: number, was: string): RegExp {
   return new RegExp(
-    `denied request: release prod/\\S+: revision ${revision} is ${was} and cannot become deployed again: whoever writes this has lost its lock, .* deploy again\\.`,
+    `denied request: release prod/\\S+: revision ${revision} is ${was} and cannot become deployed again: whoever writes this has lost its lock, .* deploy again\\. To write it .* kubectl delete validatingadmissionpolicybinding lockkeeper-fence`,
   );
 }
 

@@ -62,7 +62,7 @@ t.test('each field is explained, and none takes texts without end', async (t) =>
 });
 
 t.test(
-  'who may look at workloads sees locks, who may change them may annotate and clear, and nobody may write',
+  'who may look at workloads sees locks, who may change them may annotate and clear, an admin may force, nobody writes',
   async (t) => {
     const { all } = await chart();
     const roles = all('ClusterRole').filter(isForPeople);
@@ -70,12 +70,13 @@ t.test(
       to: Object.keys(labels).flatMap((label) => label.split('/aggregate-to-')[1] ?? []),
       rules: JSON.parse(JSON.stringify(rules)),
     }));
-    const rule = (...verbs: string[]) => [
-      { apiGroups: ['lockkeeper.dev'], resources: ['releaselocks'], verbs },
+    const rule = (resource: string, ...verbs: string[]) => [
+      { apiGroups: ['lockkeeper.dev'], resources: [resource], verbs },
     ];
     t.same(granted, [
-      { to: ['view'], rules: rule('get', 'list', 'watch') },
-      { to: ['edit', 'admin'], rules: rule('get', 'list', 'watch', 'patch', 'delete') },
+      { to: ['view'], rules: rule('releaselocks', 'get', 'list', 'watch') },
+      { to: ['edit', 'admin'], rules: rule('releaselocks', 'get', 'list', 'watch', 'patch', 'delete') },
+      { to: ['admin'], rules: rule('releaselocks/force', 'delete') },
     ]);
     t.same((await chart({ releaseLocks: { enabled: false } })).all('ClusterRole').filter(isForPeople), []);
   },

@@ -8,7 +8,7 @@ interface Event {
   readonly reason: string;
   readonly message: string;
   readonly source?: { readonly component?: string };
-  readonly involvedObject: { readonly name: string };
+  readonly involvedObject: { readonly kind: string; readonly name: string };
 }
 
 const RECORD = 'sh.helm.release.v1.api.v';
@@ -40,37 +40,51 @@ t.test('who held a lock, who waited for it, who was refused, and who went on', a
   t.equal(deletion.code, 0, `a stale lock is cleared ${deletion.stderr}`);
   t.same(await history(w), ['1 superseded', '2 superseded', '3 deployed', '4 failed']);
 
-  const told = await until(
-    async () => {
-      const { stdout } = await w.kubectl(['get', 'events', '--output', 'json']);
-      const events = (JSON.parse(stdout).items as Event[])
-        .filter(({ source }) => source?.component === 'lockkeeper')
-        .toSorted((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion));
-      return events.map(({ reason, involvedObject, message }) => [reason, involvedObject.name, message]);
-    },
-    (events) => events.length >= 4,
-  );
-  t.match(told, [
+  const toldOf = async (kind: string) => {
+    const { stdout } = await w.kubectl(['get', 'events', '--output', 'json']);
+    return (JSON.parse(stdout).items as Event[])
+      .filter(
+        ({ source, involvedObject }) => source?.component === 'lockkeeper' && involvedObject.kind === kind,
+      )
+      .toSorted((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion))
+      .map(({ reason, involvedObject, message }) => [reason, involvedObject.name, message]);
+  };
+  const events = (nameOf: (revision: number) => string) => [
     [
       'Held',
-      `${RECORD}2`,
+      nameOf(2),
       /^revision 3 \(pending-rollback\) of release api, by bob, waits for revision 2 \(alice\)$/,
     ],
     [
       'Refused',
-      `${RECORD}2`,
+      nameOf(2),
       /^bob was refused to delete its record: revision 2 \(pending-upgrade\) of release api is live$/,
     ],
     [
       'Admitted',
-      `${RECORD}3`,
+      nameOf(3),
       /^revision 3 \(pending-rollback\) of release api, by bob, went on after a wait of \d+s$/,
     ],
     [
+      'Stale',
+      nameOf(4),
+      /^revision 4 \(pending-upgrade, .*\) of release api is stale: no sign of life for .*\. To clear it: kubectl delete /,
+    ],
+    [
       'Cleared',
-      `${RECORD}4`,
+      nameOf(4),
       /^revision 4 \(pending-upgrade\) of release api: Cleared by bob at .*: no sign of life for /,
     ],
-  ]);
-  t.equal(told.length, 4, 'and nothing is told twice');
+  ];
+  for (const [kind, nameOf] of [
+    ['Secret', (revision: number) => `${RECORD}${revision}`],
+    ['ReleaseLock', () => 'api'],
+  ] as const) {
+    const told = await until(
+      () => toldOf(kind),
+      (found) => found.length >= 5,
+    );
+    t.match(told, events(nameOf), kind);
+    t.equal(told.length, 5, 'and nothing is told twice');
+  }
 });

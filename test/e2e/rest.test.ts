@@ -195,10 +195,11 @@ async function deleteOnce(t: Test, { admin }: World, client: RestClient, row: Ro
 
   if (missing !== undefined) {
     const rule = `{"apiGroups":["lockkeeper.dev"],"resources":["${missing}"],"verbs":["delete"]}`;
+    const others = missing === 'releaselocks/force' ? ' A namespace admin usually may.' : '';
     return problem(
       403,
       'Forbidden',
-      `${username} may not delete ${missing} in namespace prod. Grant it by this rule in a Role in namespace prod, ` +
+      `${username} may not delete ${missing} in namespace prod.${others} Grant it by this rule in a Role in namespace prod, ` +
         `or a ClusterRole, that is bound to ${username}: ${rule}`,
     );
   }
@@ -217,7 +218,7 @@ async function deleteOnce(t: Test, { admin }: World, client: RestClient, row: Ro
       'Conflict',
       `release prod/${name} is locked by revision 2 (pending-upgrade, holder unknown), and that lock is live: ` +
         `${reason}. Nothing was changed. Clear it once it is stale; or now, if you know that its holder is dead, ` +
-        'with force=true, which needs the right to delete releaselocks/force',
+        'with force=true. That takes the right to delete releaselocks/force, which a namespace admin usually has',
       { lock: lockJson(name, before as StoredObject, 'live', reason) },
     );
   }

@@ -99,7 +99,7 @@ export function tellStaleStories(version: HelmVersion): void {
       // The ReleaseLock comes a moment after the record; until then, the commands are about that.
       t.match(
         stderr,
-        /If you know that its holder is dead, end it now with: kubectl annotate (rlock api|secret \S+) -n prod/,
+        /If you know that its holder is dead, end it now(\. That takes the right .*| with): kubectl annotate (rlock api|secret \S+) -n prod/,
       );
       t.same(await history(w), ['1 deployed', '2 pending-upgrade'], 'nothing was deleted, nothing created');
       await endsUndisturbed(t, w, live);

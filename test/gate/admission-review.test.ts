@@ -46,10 +46,10 @@ t.test('a body that is no review is refused in words, with its uid if it has one
       /request\.oldObject/,
     ],
     [
-      'wrong in two places: the deeper one tells more',
+      'wrong in two places: the first one is told, and no other',
       { ...withRequest({ resource: {} }), kind: 'X' },
       'r-1',
-      /request\.resource must have required properties/,
+      /: kind must be "AdmissionReview"$/,
     ],
     ['a name that no object can have', withRequest({ name: 'a=b' }), 'r-1', /request\.name must match/],
     ['a path as name', named({ name: '../x' }), 'r-1', /request\.object\.metadata\.name must match/],
@@ -60,6 +60,24 @@ t.test('a body that is no review is refused in words, with its uid if it has one
     ['a uid that is none', named({ uid: '{}' }), 'r-1', /request\.object\.metadata\.uid must match/],
     ['a uid of a megabyte', named({ uid: 'a'.repeat(2 ** 20) }), 'r-1', /more than 64/],
     ['nobody asks', withRequest({ userInfo: null }), 'r-1', /request\.userInfo must be object/],
+    [
+      'groups that are numbers, of which the first is told',
+      withRequest({ userInfo: { groups: ['a', ...Array(10_000).fill(7)] } }),
+      'r-1',
+      /: request\.userInfo\.groups\.1 must be string$/,
+    ],
+    [
+      'extra values that are no lists',
+      withRequest({ userInfo: { extra: { a: null, b: 'c', d: 'e' } } }),
+      'r-1',
+      /: request\.userInfo\.extra\.b must be array$/,
+    ],
+    [
+      'a label whose name is not for terminals, and is long',
+      labelled({ [`\u001b[2J${'a'.repeat(70)}`]: 7 }),
+      'r-1',
+      /: request\.object\.metadata\.labels\."\\u001b\[2Ja{56}…" must be string$/,
+    ],
   ];
   for (const [name, body, uid, problem] of rows) {
     const parsed = parseAdmissionReview(body);
@@ -185,7 +203,11 @@ t.test('who sent it', async (t) => {
     [
       'a role whose name is too long',
       { username: 'alice', extra: { canonicalArn: ['a'.repeat(1_025)] } },
-      { user: 'alice', pod: undefined },
+      {
+        user: 'alice',
+        canonicalArn: `${'a'.repeat(955)}\\u{…${sha256('a'.repeat(1_025))}}`,
+        pod: undefined,
+      },
     ],
     ['nobody', {}, { user: 'an unnamed user', pod: undefined }],
   ] as const) {

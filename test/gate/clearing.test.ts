@@ -1,6 +1,6 @@
 /** Design §4.3: the words that a clear leaves behind, and those for one that came too late. */
 import t from 'tap';
-import { describeClearing, whatBecameOf } from '../../src/gate/clearing.ts';
+import { describeClearing, tidyReason, whatBecameOf } from '../../src/gate/clearing.ts';
 import { judge } from '../../src/gate/verdict.ts';
 import type { Revision } from '../../src/helm/release.ts';
 import { limits } from '../support/limits.ts';
@@ -74,3 +74,19 @@ t.test(
     }
   },
 );
+
+t.test('given a reason, then it is kept in one line, without what a terminal would obey', async (t) => {
+  for (const [text, kept] of [
+    ['job 4711 was cancelled', 'job 4711 was cancelled'],
+    ['  job\t4711\r\nwas\u2028cancelled\u0085\n', 'job 4711 was cancelled'],
+    ['\u001b[31mred\u001b[0m', '[31mred[0m'],
+    ['\u202ecnac\u2066el\u200bled', 'cnacelled'],
+    ['Grüße, 世界', 'Grüße, 世界'],
+    ['👩'.repeat(201), '👩'.repeat(200)],
+    [`${'x'.repeat(199)} y`, 'x'.repeat(199)],
+    ['\u0000', undefined],
+    ['', undefined],
+  ] as const) {
+    t.equal(tidyReason(text), kept, kept ?? 'nothing');
+  }
+});

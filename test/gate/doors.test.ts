@@ -104,7 +104,6 @@ function tableHandlers() {
     watched: {
       mayExist: () => false,
       nextChange: () => ({ happened: Promise.resolve(), hasHappened: () => false, cancel: () => {} }),
-      waiting: () => 0,
     },
     holders: {
       admitted: () => {},

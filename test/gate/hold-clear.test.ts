@@ -450,7 +450,7 @@ t.test('given held calls, then it is told how many wait for a release', async (t
   const web: Release = { driver: 'secrets', namespace: 'prod', name: 'web' };
   const api: Release = { ...web, name: 'api' };
   store(6, 'pending-upgrade');
-  const calls = [ask(gate), ask(gate), ask(gate, { release: 'web' })];
+  const calls = [ask(gate), ask(gate, { payload: 'another' }), ask(gate, { release: 'web' })];
   await settle();
   const numbers = () => [api, web, { ...api, driver: 'configmaps' as const }].map(gate.waiting);
   t.same(numbers(), [2, 1, 0]);

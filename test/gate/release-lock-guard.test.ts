@@ -257,11 +257,11 @@ t.test('given a live lock, then mark, right and the stored object decide', async
   const live =
     'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner).';
   const conflict =
-    `${live} Nothing was changed. It counts as live: created 42s ago. If you know that its holder is dead, and may ` +
-    'delete releaselocks/force, clear it now with: kubectl annotate rlock api -n prod lockkeeper.dev/force=true && ' +
+    `${live} Nothing was changed. It counts as live: created 42s ago. If you know that its holder is dead, clear it now. ` +
+    'That takes the right to delete releaselocks/force, which a namespace admin usually has: kubectl annotate rlock api -n prod lockkeeper.dev/force=true && ' +
     'kubectl delete rlock api -n prod';
   const forbidden =
-    'alice may not delete releaselocks/force in namespace prod. Grant it by this rule in a Role in namespace prod, or a ' +
+    'alice may not delete releaselocks/force in namespace prod. A namespace admin usually may. Grant it by this rule in a Role in namespace prod, or a ' +
     'ClusterRole, that is bound to alice: {"apiGroups":["lockkeeper.dev"],"resources":["releaselocks/force"],"verbs":["delete"]}';
   const forged =
     'the lock of release prod/api is live, and its ReleaseLock is not annotated with lockkeeper.dev/force. Nothing was changed.';

@@ -4,15 +4,19 @@ import type { Verdict } from '../../src/gate/admission-review.ts';
 import type { Holder, Judgement } from '../../src/gate/lock.ts';
 import type { RecordUpdate } from '../../src/gate/screen-update.ts';
 import { createUninstallHandler } from '../../src/gate/uninstall-handler.ts';
+import { createWaiters } from '../../src/gate/waiters.ts';
 import type { Revision } from '../../src/helm/release.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { settle } from '../support/gate-harness.ts';
 import { testLog } from '../support/log.ts';
 import { revision } from '../support/revisions.ts';
 
+const API = { driver: 'secrets', namespace: 'prod', name: 'api' } as const;
+
 function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}) {
   const clock = fakeClock();
   const logs = testLog();
+  const waiters = createWaiters(clock.now);
   const state = { stored: [] as Revision[], verdict: 'live' as Judgement['verdict'], reads: 0 };
   let wake = () => {};
   const handler = createUninstallHandler({
@@ -33,6 +37,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
     judge: () => ({ verdict: state.verdict, reason: 'last written 3s ago', staleInSeconds: 897 }),
     limits: { holdSeconds: 10, retryAfterSeconds: 20 },
     hasRoom: () => room,
+    waiters,
     clock,
     date: clock.date,
     log: logs.log,
@@ -44,7 +49,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
     const controller = new AbortController();
     const verdict = handler.review(
       {
-        release: { driver: 'secrets', namespace: 'prod', name: 'api' },
+        release: API,
         revision: 6,
         uid: 'uid-of-6',
         client: { user: 'bob', pod: undefined },
@@ -84,6 +89,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
     logs,
     state,
     ask,
+    waiting: () => waiters.waiting(API),
     lock: (status = 'pending-upgrade') => {
       state.stored = [revision(6, status, { createdAt: clock.now() })];
     },
@@ -205,6 +211,42 @@ t.test('no call is held without room or time, for a dry run, or by a replica tha
   t.match(await ask().verdict, { denial: { code: 429 } }, 'and has ended');
   t.equal(handler.held(), 0);
 });
+
+t.test(
+  'an uninstall counts as waiting, in its pauses as well, until it goes on, gives up or is late',
+  async (t) => {
+    const { ask, lock, clock, waiting, change } = world();
+    lock();
+    const first = ask();
+    await settle();
+    t.equal(waiting(), 1, 'it is held');
+    clock.advance(3_000);
+    t.match(await first.verdict, { denial: { code: 429, retryAfterSeconds: 20 } });
+    clock.advance(20_000);
+    t.equal(waiting(), 1, 'it is expected back');
+    const second = ask();
+    await settle();
+    t.equal(waiting(), 1, 'it is the same one');
+    change(revision(6, 'deployed'));
+    t.match(await second.verdict, { allowed: true });
+    t.equal(waiting(), 0, 'it went on');
+
+    lock();
+    await ask({ dryRun: true }).verdict;
+    t.equal(waiting(), 0, 'a dry run does not wait');
+    const third = ask();
+    await settle();
+    third.hangUp();
+    await t.rejects(third.verdict);
+    t.equal(waiting(), 0, 'it hung up');
+    const last = ask();
+    await settle();
+    clock.advance(3_000);
+    t.match(await last.verdict, { denial: { code: 429 } });
+    clock.advance(60_000);
+    t.equal(waiting(), 0, 'it did not come back');
+  },
+);
 
 t.test('a caller that hangs up is forgotten', async (t) => {
   const { handler, ask, lock } = world();

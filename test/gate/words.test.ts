@@ -124,7 +124,7 @@ t.test('a lock that kubectl shows is seen and ended as what it shows', async (t)
   const live = { lock: listed, judgement: judge(listed, limits(900), NOW) };
   t.match(
     guarded(live, NOW),
-    / To see the lock: kubectl get rlock api -n prod\. It counts as live: .*\. If you know that its holder is dead, end it now with: kubectl annotate rlock api -n prod lockkeeper\.dev\/force=true && kubectl delete rlock api -n prod$/,
+    / To see the lock: kubectl get rlock api -n prod\. It counts as live: .*\. If you know that its holder is dead, end it now\. That takes the right to delete releaselocks\/force, which a namespace admin usually has: kubectl annotate rlock api -n prod lockkeeper\.dev\/force=true && kubectl delete rlock api -n prod$/,
   );
   const death = { how: 'is gone', provenAt: NOW - 11_000 };
   const holder = listed.holder && { ...listed.holder, podKind: 'job' as const };

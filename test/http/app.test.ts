@@ -159,19 +159,82 @@ t.test('durations as Go writes them', async (t) => {
 
 t.test('trap 17: bodies of up to 7 MiB are read', async (t) => {
   const { send } = await serve(t);
-  const payload = (bytes: number) => deployReview({ payload: 'x'.repeat(bytes) });
+  const payload = (bytes: number) => deployReview({ reviewUid: 'r-1', payload: 'x'.repeat(bytes) });
   const overhead = JSON.stringify(payload(0)).length;
-  t.equal((await send('POST', '/admission', payload(7 * 1024 * 1024 - overhead))).status, 200);
-  const { status, body } = await send('POST', '/admission', payload(7 * 1024 * 1024 - overhead + 1));
-  t.equal(status, 413);
-  t.match(body, { title: 'Payload Too Large', status: 413, detail: 'Request body is too large' });
+  const most = await send('POST', '/admission', payload(7 * 1024 * 1024 - overhead));
+  t.match(most, { status: 200, body: { response: { allowed: true } } });
+  const longer = await send('POST', '/admission', payload(7 * 1024 * 1024 - overhead + 1));
+  const message = 'not an AdmissionReview of admission.k8s.io/v1: it is longer than 7340032 bytes';
+  t.match(longer, {
+    status: 200,
+    body: { response: { uid: 'r-1', allowed: false, status: { code: 400, message } } },
+  });
+});
+
+t.test('a review that is too much is denied, so that no failurePolicy lets it through', async (t) => {
+  const gate = allowing();
+  const { send, metrics } = await serve(t, gate);
+  const review = deployReview({ reviewUid: 'r-1' });
+  Object.assign(review.request.userInfo, { groups: Array(30_000).fill('a') });
+  t.match(await send('POST', '/admission', review), {
+    status: 200,
+    body: {
+      response: { uid: 'r-1', allowed: false, status: { code: 400, message: /more than 20000 parts$/ } },
+    },
+  });
+  t.match(await send('POST', '/admission', JSON.stringify({ more: Array(30_000).fill(1) })), {
+    status: 400,
+    body: { detail: /more than 20000 parts$/ },
+  });
+  t.equal(gate.calls.length, 0);
+  t.match(
+    await metrics.text(),
+    'lockkeeper_admission_requests_total{operation="other",decision="denied-400"} 2\n',
+  );
+});
+
+t.test('what no API server can send is refused, and its connection ended', async (t) => {
+  const { port } = await serve(t);
+  for (const [given, length, expected] of [
+    ['it says so', `Content-Length: ${18 * 1024 * 1024 + 1}`, /^HTTP\/1\.1 413 /],
+    // Who is still sending may not hear of the answer.
+    ['it does not say how long it is', 'Transfer-Encoding: chunked', /^(HTTP\/1\.1 413 |$)/],
+  ] as const) {
+    const socket = connectTls({ port, host: '127.0.0.1', ca: authority.certificate });
+    const said: Buffer[] = [];
+    socket.on('data', (bytes) => said.push(bytes)).on('error', () => {});
+    socket.write(
+      `POST /admission HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${length}\r\n\r\n`,
+    );
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const chunk = `100000\r\n${'x'.repeat(1024 * 1024)}\r\n`;
+    const more = () => {
+      while (!socket.destroyed && socket.writable && socket.write(chunk));
+    };
+    if (length.startsWith('Transfer')) more();
+    socket.on('drain', more);
+    await closed;
+    t.match(Buffer.concat(said).toString(), expected, given);
+  }
+});
+
+t.test('a body that does not arrive is no review', async (t) => {
+  const { port, logs } = await serve(t);
+  const told = logs.nextLine('a request was refused');
+  const socket = connectTls({ port, host: '127.0.0.1', ca: authority.certificate });
+  socket.write(
+    'POST /admission HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+  );
+  await once(socket, 'secureConnect');
+  socket.end();
+  t.match(await told, { status: 400, reason: 'the body did not arrive' });
 });
 
 t.test('nonsense is refused in words, as a problem', async (t) => {
   const { send } = await serve(t);
   for (const [name, body, contentType, status, detail] of [
-    ['no JSON', '{', 'application/json', 400, /JSON/],
-    ['nothing', '', 'application/json', 400, /Body cannot be empty/],
+    ['no JSON', '{', 'application/json', 400, /^the body is not JSON$/],
+    ['nothing', '', 'application/json', 400, /^the body is not JSON$/],
     ['a number', '7', 'application/json', 400, /the body must be object/],
     ['an empty object', {}, 'application/json', 400, /required properties apiVersion, kind, request/],
     ['a form', 'a=b', 'application/x-www-form-urlencoded', 415, /Unsupported Media Type/],

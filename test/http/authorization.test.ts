@@ -56,7 +56,7 @@ const ENDPOINTS = [
       { ...NAMED, verb: 'delete' },
       { ...NAMED, verb: 'delete', subresource: 'force' },
     ],
-    refusal: `alice may not delete releaselocks/force ${IN_PROD} ${rule('releaselocks/force', 'delete')}`,
+    refusal: `alice may not delete releaselocks/force ${IN_PROD.replace('.', '. A namespace admin usually may.')} ${rule('releaselocks/force', 'delete')}`,
   },
 ] as const;
 

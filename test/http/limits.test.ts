@@ -5,7 +5,9 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import type { Review } from '../../src/gate/admission-review.ts';
 import type { Call, Gate } from '../../src/gate/hold.ts';
+import { measureReview } from '../../src/gate/review-structure.ts';
 import { type AppLimits, buildApp } from '../../src/http/app.ts';
+import { memoryOf } from '../../src/http/bodies.ts';
 import { deployReview } from '../fixtures/reviews.ts';
 import { bystanders } from '../support/app.ts';
 import { testLog } from '../support/log.ts';
@@ -78,8 +80,21 @@ interface Arrived {
 const REVIEW = JSON.stringify(deployReview({ payload: 'x'.repeat(10_000) }));
 const LENGTH = Buffer.byteLength(REVIEW);
 
+/** What it takes once it was read. */
+const MEMORY = memoryOf(LENGTH, { marks: marksOf(REVIEW), isAscii: true });
+
+function marksOf(review: string): number {
+  const measured = measureReview(Buffer.from(review));
+  return 'marks' in measured ? measured.marks : 0;
+}
+
 function requestOf(body: string, length = `Content-Length: ${Buffer.byteLength(body)}`): string {
   return `POST /admission HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${length}\r\n\r\n${body}`;
+}
+
+function withLabels(review: string, count: number): string {
+  const labels = Array.from({ length: count }, (_, index) => `"l${index}":""`);
+  return review.replace('"labels":{', `"labels":{${labels.join(',')},`);
 }
 
 const LIVEZ = 'GET /livez HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -101,7 +116,7 @@ const TOO_MUCH = 'HTTP/1.1 503 Service Unavailable';
 t.test(
   'given as much in hand as may be, then more is told to come again, until some is answered',
   async (t) => {
-    const limits = { maxBytes: 2 * LENGTH, maxBytesOfOne: 2 * LENGTH, unsaidBytes: 3 * LENGTH };
+    const limits = { maxMemory: 2 * MEMORY, maxMemoryOfOne: 2 * MEMORY, unsaidBytes: 3 * LENGTH };
     const { connected, arrived, answer } = await serve(t, limits);
     const first = await connected();
     const here = [arrived(), arrived()];
@@ -130,7 +145,7 @@ t.test(
 );
 
 t.test('given a review that is held, then what it sent is not in hand any more', async (t) => {
-  const limits = { maxBytes: LENGTH, maxBytesOfOne: LENGTH };
+  const limits = { maxMemory: MEMORY, maxMemoryOfOne: MEMORY };
   const { connected, arrived, answer, kept } = await serve(t, limits);
   const here = arrived();
   const first = await connected();
@@ -153,17 +168,39 @@ t.test('given a review that is held, then what it sent is not in hand any more',
 
   answer.resolve();
   t.same(await Promise.all([statusOf(first), statusOf(third)]), [OK, OK]);
-  t.match(kept, [undefined, undefined, undefined, { kind: 'AdmissionReview' }], 'nor has the request');
+  t.match(
+    kept,
+    [undefined, undefined, undefined, { review: { operation: 'CREATE' } }],
+    'nor has the request',
+  );
   const fifth = await connected();
   fifth.write(requestOf(REVIEW));
   t.equal(await statusOf(fifth), OK, 'an answer gives back nothing that was given back before');
   const sixth = await connected();
-  sixth.write(requestOf(`${REVIEW} `));
+  sixth.write(requestOf(`${REVIEW}${' '.repeat(MEMORY - 3 * LENGTH)}`));
   t.equal(await statusOf(sixth), TOO_MUCH);
 });
 
+t.test('given how a body is built, then what is made of it counts, before it is made', async (t) => {
+  const limits = { maxMemory: MEMORY - 1, maxMemoryOfOne: MEMORY - 1 };
+  const { connected, answer } = await serve(t, limits);
+  answer.resolve();
+  const plain = JSON.stringify(deployReview({ payload: 'x'.repeat(9_000) }));
+  for (const [given, body, status] of [
+    ['one that is shorter', plain, OK],
+    ['one with a character more', REVIEW, TOO_MUCH],
+    ['a short one with a character that takes two bytes', plain.replace('"x', '"…'), TOO_MUCH],
+    ['a short one with many parts', withLabels(plain, 50), TOO_MUCH],
+  ] as const) {
+    t.ok(memoryOf(Buffer.byteLength(body)) < MEMORY, `${given}: its bytes alone are not too much`);
+    const socket = await connected();
+    socket.write(requestOf(body));
+    t.equal(await statusOf(socket), status, given);
+  }
+});
+
 t.test('given one address that sends too much, then there is room for others', async (t) => {
-  const limits = { maxBytes: 2 * LENGTH, maxBytesOfOne: LENGTH, unsaidBytes: LENGTH };
+  const limits = { maxMemory: 2 * MEMORY, maxMemoryOfOne: MEMORY, unsaidBytes: LENGTH };
   const { connected, arrived, answer } = await serve(t, limits);
   const here = arrived();
   const greedy = await connected({ localAddress: '127.0.1.1' });
@@ -179,7 +216,7 @@ t.test('given one address that sends too much, then there is room for others', a
 });
 
 t.test('given a body that dribbles, then it is cut off, and its share given back', async (t) => {
-  const limits = { maxBytes: LENGTH, maxBytesOfOne: LENGTH, arrivalMs: 50 };
+  const limits = { maxMemory: MEMORY, maxMemoryOfOne: MEMORY, arrivalMs: 50 };
   const { connected, answer } = await serve(t, limits);
   answer.resolve();
   const slow = await connected();

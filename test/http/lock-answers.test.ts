@@ -132,7 +132,7 @@ const NOT_CLEARED: readonly [string, Exclude<ClearOutcome, { kind: 'cleared' }>,
     { kind: 'live', lock: LOCK, judgement: LIVE },
     '',
     conflict(
-      `${HELD}, and that lock is live: last written 1m ago. Nothing was changed. Clear it once it is stale; or now, if you know that its holder is dead, with force=true, which needs the right to delete releaselocks/force`,
+      `${HELD}, and that lock is live: last written 1m ago. Nothing was changed. Clear it once it is stale; or now, if you know that its holder is dead, with force=true. That takes the right to delete releaselocks/force, which a namespace admin usually has`,
       LOCK_JSON,
     ),
   ],

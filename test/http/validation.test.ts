@@ -463,3 +463,15 @@ t.test('given 60 characters, then all are echoed; of 61, 60', async (t) => {
   t.match(await echoed('x'.repeat(60)), `is "${'x'.repeat(60)}", but`);
   t.match(await echoed('x'.repeat(61)), `is "${'x'.repeat(60)}…", but`);
 });
+
+t.test('given thousands of fields that are wrong, then the first eight are named', async (t) => {
+  const { send } = await restApp(t);
+  const query = Array.from({ length: 2_000 }, (_, index) => `f${index}`).join('&');
+  const { status, body } = await send('DELETE', `${API}?${query}`);
+  t.equal(status, 400);
+  t.strictSame(
+    body.errors.map(({ field }: { field: string }) => field),
+    Array.from({ length: 8 }, (_, index) => `f${index}`),
+  );
+  t.ok(body.detail.length < 1_000);
+});

@@ -40,6 +40,37 @@ t.test('an Event is about one object, and of this moment', async (t) => {
   }
 });
 
+t.test('an Event about a ReleaseLock says of which API that is', async (t) => {
+  const { admin, connection } = await startMeddling(t);
+  const { record } = createEventRecorder(createRequests({ connection, pool: 'errands' }), () => AT);
+  const subject = { kind: 'ReleaseLock', namespace: 'prod', name: 'api', uid: 'u' } as const;
+  await record(subject, { type: 'Warning', reason: 'Stale', message: 'm' }, never);
+  const involvedObject = { ...subject, apiVersion: 'lockkeeper.dev/v1alpha1' };
+  t.match(await admin.list(`${EVENTS}?fieldSelector=involvedObject.uid=u`), [{ involvedObject }]);
+});
+
+t.test(
+  'what is to be recorded once is recorded by the first, for each object, reason and occasion',
+  async (t) => {
+    const { admin, connection, on } = await startMeddling(t);
+    const recorders = [1, 2].map(() =>
+      createEventRecorder(createRequests({ connection, pool: 'errands' }), () => AT),
+    );
+    const subject = { kind: 'Secret', namespace: 'prod', name: 'x'.repeat(253), uid: 'u' } as const;
+    const text = { type: 'Warning', reason: 'Stale', message: 'm', once: 'expired 1' } as const;
+    for (const { record } of recorders) {
+      await record(subject, text, never);
+      await record(subject, { ...text, once: 'expired 2' }, never);
+      await record(subject, { ...text, reason: 'Other' }, never);
+      await record({ ...subject, uid: 'another' }, text, never);
+    }
+    t.equal((await admin.list(EVENTS)).length, 4);
+    on('POST', () => ({ status: 403 }));
+    const refused = recorders[0]?.record(subject, { ...text, once: 'expired 3' }, never) ?? Promise.resolve();
+    t.match(await failure(refused), { status: 403 }, 'what is refused is an error all the same');
+  },
+);
+
 t.test('what is too long for the API server is cut', async (t) => {
   const { admin, connection } = await startMeddling(t);
   const { record } = createEventRecorder(createRequests({ connection, pool: 'errands' }), () => AT);

@@ -33,8 +33,8 @@ async function world(t: Test) {
 
 t.test('an entry is made once', async (t) => {
   const { store, read } = await world(t);
-  t.equal(await store.create(NEW, never), true);
-  t.equal(await store.create(NEW, never), false, 'somebody was first');
+  t.same(await store.create(NEW, never), await read());
+  t.equal(await store.create(NEW, never), undefined, 'somebody was first');
   t.match(await read(), { kind: 'ReleaseLock', spec: SPEC });
   t.match(await store.list('releaselocks', {}, never), {
     items: [{ metadata: { name: 'api' }, spec: SPEC }],

@@ -83,6 +83,25 @@ t.test('what a user may do', async (t) => {
   });
 });
 
+t.test('what the user who asks may do', async (t) => {
+  const { asked, reviews } = reviewsOf({ status: { allowed: true } });
+  const resourceAttributes = { group: 'lockkeeper.dev', resource: 'releaselocks', verb: 'list' };
+  t.equal(await reviews.mayI(resourceAttributes, never), true);
+  t.same(asked, [
+    {
+      path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
+      body: {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SelfSubjectAccessReview',
+        spec: { resourceAttributes },
+      },
+    },
+  ]);
+  for (const answer of [{}, { status: {} }, { status: { allowed: false } }]) {
+    t.equal(await reviewsOf(answer).reviews.mayI(resourceAttributes, never), false);
+  }
+});
+
 t.test('what is asked of it: the whole user, as it came', async (t) => {
   const { asked, reviews } = reviewsOf({ status: { allowed: true } });
   const resourceAttributes = { group: 'lockkeeper.dev', resource: 'releaselocks', verb: 'list' };

@@ -81,13 +81,23 @@ t.test('a lock without an entry gets one, which tells whose it is', async (t) =>
     [{ user: 'x'.repeat(1_025), pod: undefined }, undefined],
   ] as const) {
     const spec = { ...SPEC, ...(holder && { holder }) };
-    t.strictSame(taskFor(facts({ claim }), undefined, WRITER), { kind: 'create', entry: { metadata, spec } });
+    t.strictSame(taskFor(facts({ claim }), undefined, WRITER), {
+      kind: 'create',
+      entry: { metadata, spec },
+      status: STATUS,
+    });
   }
   const release = { driver: 'configmaps', namespace: 'prod', name: 'api' } as const;
   const lock = { ...facts().lock, revision: revision(6, 'pending-upgrade', { release }) };
   t.match(taskFor(facts({ lock }), undefined, WRITER), {
     entry: { metadata: { ownerReferences: [{ kind: 'ConfigMap' }] }, spec: { driver: 'configmaps' } },
   });
+  const dead: Judgement = { verdict: 'dead-holder', reason: 'its pod is gone', staleInSeconds: 0 };
+  t.match(
+    taskFor(facts({ judgement: dead, waiting: 2 }), undefined, WRITER),
+    { status: { verdict: 'dead-holder', waiting: 2, replicas: [{ name: 'here', waiting: 2 }] } },
+    'and how it stands, from the start',
+  );
 });
 
 const { spec: _, ...WITHOUT_SPEC } = entry();

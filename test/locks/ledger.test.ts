@@ -31,6 +31,9 @@ async function start(t: Test) {
     isRecorded: true,
     stored: [] as Revision[],
     waiting: 0,
+    /** Whether somebody else has just made each entry. */
+    isTaken: false,
+    verdict: 'live' as Judgement['verdict'],
   };
   const failure = { error: undefined as Error | undefined };
   let versions = 0;
@@ -49,14 +52,20 @@ async function start(t: Test) {
     current: { locks: () => known.locks, isComplete: () => known.isComplete },
     recorded: { entries, isComplete: () => known.isRecorded },
     store: {
-      create: (lock) => write('create', lock),
+      async create(lock) {
+        await write('create', lock);
+        const { metadata, ...rest } = lock;
+        return known.isTaken
+          ? undefined
+          : { metadata: { ...metadata, uid: 'new', resourceVersion: '1' }, ...rest };
+      },
       replaceSpec: (lock) => write('name-holder', lock),
       replaceStatus: (lock) => write('write-status', lock),
       remove: (lock) => write('remove', lock),
     },
     holders: { claimOf: ({ uid }) => claims.get(uid), isBeingRead: ({ uid }) => beingRead.has(uid) },
     readNewest: async () => known.stored,
-    judge: () => LIVE,
+    judge: () => ({ ...LIVE, verdict: known.verdict }),
     waiting: () => known.waiting,
     limits: limits(),
     clock,
@@ -125,36 +134,92 @@ function entryOf(name: string, version: number): ReleaseLock {
   };
 }
 
+const CREATED = (name: string) => [`create ${name}`, `write-status ${name}`];
+
 t.test(
-  'who let a deploy in writes its entry at once, and takes it away at once, but for kubectl',
+  'who let a deploy in writes its entry at once, with its status, and takes it away at once',
   async (t) => {
-    const { lock, known, wake, tell, written, advance, sleep } = await start(t);
+    const { lock, known, wake, tell, written } = await start(t);
     lock('api', ALICE);
     await wake();
-    t.same(written(), ['create api']);
+    t.same(written(), CREATED('api'));
     await wake();
     t.same(written(), [], 'the watch has its say before anything else is done');
     await tell('api', { status: {} });
-    t.same(written(), ['write-status api']);
+    t.same(written(), [], 'the status is on its way');
     await tell('api');
     known.locks = [];
     await wake();
-    await advance(499);
-    t.same(written(), [], 'whoever has deleted it by kubectl must find it still');
-    await sleep(1);
     t.same(written(), ['remove api']);
   },
 );
 
-t.test('an entry waits until the pod of its holder was looked at', async (t) => {
-  const { lock, beingRead, wake, written } = await start(t);
-  beingRead.add('uid-of-api');
+t.test('an entry that somebody else makes at that moment has its status from them', async (t) => {
+  const { lock, known, wake, tell, written, sleep } = await start(t);
+  known.isTaken = true;
   lock('api', ALICE);
   await wake();
-  t.same(written(), []);
-  beingRead.clear();
-  await wake();
   t.same(written(), ['create api']);
+  await tell('api', { status: {} });
+  t.same(written(), []);
+  await sleep(1_000);
+  t.same(written(), ['write-status api'], 'or a second later');
+});
+
+for (const [what, changes, verdict] of [
+  ['an entry that says so', { status: { ...entryOf('api', 1).status, verdict: 'expired' } }, 'live'],
+  [
+    'an entry that does not say so yet',
+    { status: { ...entryOf('api', 1).status, lastActivity: '1970-01-01T00:00:05Z' } },
+    'dead-holder',
+  ],
+  [
+    'a marked entry',
+    { metadata: { ...entryOf('api', 1).metadata, annotations: { 'lockkeeper.dev/force': 'true' } } },
+    'live',
+  ],
+] as const) {
+  t.test(
+    `kubectl may be deleting it: the entry of a stale lock stays a moment longer: ${what}`,
+    async (t) => {
+      const { lock, known, wake, tell, written, advance, sleep } = await start(t);
+      lock('api', ALICE);
+      known.verdict = verdict;
+      await tell('api', changes);
+      await wake();
+      written();
+      known.locks = [];
+      await wake();
+      await advance(499);
+      t.same(written(), []);
+      await sleep(1);
+      t.same(written(), ['remove api']);
+    },
+  );
+}
+
+t.test('a lock that was stale, and is live again, ends like any other', async (t) => {
+  const { lock, known, tell, written, wake, tellGone } = await start(t);
+  lock('api', ALICE);
+  known.verdict = 'expired';
+  await tell('api');
+  known.verdict = 'live';
+  await tell('api');
+  written();
+  known.locks = [];
+  await wake();
+  t.same(written(), ['remove api']);
+
+  await tellGone('api');
+  lock('web', ALICE);
+  known.verdict = 'expired';
+  await tell('web');
+  await tellGone('web');
+  known.locks = [];
+  await tell('web');
+  written();
+  await wake();
+  t.same(written(), [], 'one quick entry after another');
 });
 
 t.test('the others do it three seconds later', async (t) => {
@@ -164,7 +229,7 @@ t.test('the others do it three seconds later', async (t) => {
   await advance(2_999);
   t.same(written(), []);
   await advance(1);
-  t.same(written(), ['create api']);
+  t.same(written(), CREATED('api'));
   await tell('api', { status: {} });
   await advance(999);
   t.same(written(), []);
@@ -232,7 +297,7 @@ t.test('whoever knows nothing does nothing', async (t) => {
   t.same(written(), []);
   known.isRecorded = true;
   await wake();
-  t.same(written(), ['create web']);
+  t.same(written(), CREATED('web'));
 });
 
 t.test('an entry that somebody deletes by hand comes back, after a while', async (t) => {
@@ -242,7 +307,7 @@ t.test('an entry that somebody deletes by hand comes back, after a while', async
   await tellGone('api');
   t.same(written(), []);
   await advance(3_000);
-  t.same(written(), ['create api']);
+  t.same(written(), CREATED('api'));
 });
 
 t.test('who begins to wait is counted within a second, and a status is written once a second', async (t) => {
@@ -266,7 +331,7 @@ t.test('of two drivers, only the first lock of a name has an entry', async (t) =
   const release = { driver: 'configmaps', namespace: 'prod', name: 'api' } as const;
   known.locks.push({ revision: { ...pending('api', 'other'), release }, holder: undefined });
   await wake();
-  t.same(written(), ['create api']);
+  t.same(written(), CREATED('api'));
 });
 
 t.test('many are written a few at a time, those that nobody else writes first', async (t) => {
@@ -282,10 +347,10 @@ t.test('many are written a few at a time, those that nobody else writes first', 
   }
   t.same(
     rounds.map(({ length }) => length),
-    [100, 100, 100],
+    [200, 200, 200],
   );
-  const first = rounds.flat().slice(0, 150);
-  t.ok(first.every((what) => what.startsWith('create own-')));
+  const created = rounds.flat().filter((what) => what.startsWith('create '));
+  t.ok(created.slice(0, 150).every((what) => what.startsWith('create own-')));
 });
 
 t.test('what fails is said once, and tried again; the others go on', async (t) => {
@@ -297,7 +362,7 @@ t.test('what fails is said once, and tried again; the others go on', async (t) =
   failure.error = undefined;
   lock('web', ALICE);
   await advance(1_000);
-  t.same(written(), ['create web']);
+  t.same(written(), CREATED('web'));
   await tell('web');
   failure.error = new KubernetesError('POST', 403, 'forbidden');
   await advance(30_000);

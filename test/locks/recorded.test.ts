@@ -34,6 +34,26 @@ t.test('a list, and every change after it', async (t) => {
   t.same(names(), []);
 });
 
+t.test('Events about a record are about its ReleaseLock, too, also when that is gone', async (t) => {
+  const { recorded } = harness();
+  const { onList, onEvent, onMissing } = recorded.follow;
+  const record = { namespace: 'prod', name: 'sh.helm.release.v1.api.v6', uid: 'uid-of-6' };
+  const subject = { kind: 'ReleaseLock', namespace: 'prod', name: 'api', uid: 'api' };
+  onList([]);
+  t.equal(recorded.subjectFor(record), undefined);
+  onEvent('ADDED', entry('api', SPEC));
+  t.same(recorded.subjectFor(record), subject);
+  t.equal(recorded.subjectFor({ ...record, uid: 'another' }), undefined, 'it tells of another record');
+  t.equal(recorded.subjectFor({ ...record, name: 'no record' }), undefined);
+  onEvent('DELETED', entry('api', SPEC));
+  onEvent('DELETED', entry('web'));
+  t.same(recorded.subjectFor(record), subject, 'a moment ago');
+  onEvent('ADDED', entry('api', { ...SPEC, recordUID: 'uid-of-7' }));
+  t.same(recorded.subjectFor(record), subject, 'also when there is another one');
+  onMissing?.();
+  t.same(recorded.subjectFor(record), subject);
+});
+
 t.test('what is recorded of a revision is recorded of its very record', async (t) => {
   const { recorded } = harness();
   const { onList } = recorded.follow;

@@ -29,6 +29,7 @@ const locks: Locks = {
 
 /** Everything but the webhook's part: a cluster that nobody is to ask. */
 export const bystanders = {
+  admissionPaths: { isRight: (path) => path === '/admission' },
   rest: { locks, reviews: { whose: unexpected, may: unexpected }, clock: systemClock },
   onClose: () => {},
   maxHeld: 0,
@@ -128,6 +129,7 @@ export async function restApp(t: Test, options: RestAppOptions = {}): Promise<Re
   const app = buildApp({
     tls: options.tls ?? NO_TLS,
     admission: options.admission ?? { review: async () => ({ allowed: true, warnings: [] }) },
+    admissionPaths: bystanders.admissionPaths,
     rest: {
       ...(options.mostWaitsOfOne !== undefined && { mostWaitsOfOne: options.mostWaitsOfOne }),
       clock,

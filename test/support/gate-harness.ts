@@ -8,6 +8,7 @@ import type { Death, PodKind } from '../../src/gate/lock.ts';
 import type { Reader } from '../../src/gate/ports.ts';
 import type { Chapter } from '../../src/gate/story.ts';
 import { judge } from '../../src/gate/verdict.ts';
+import { createWaiters } from '../../src/gate/waiters.ts';
 import { DRIVERS, neighboursOf, type Revision } from '../../src/helm/release.ts';
 import { createHolders } from '../../src/locks/holders.ts';
 import { createRegistry } from '../../src/locks/registry.ts';
@@ -99,6 +100,7 @@ export function harness(waits: Partial<Limits> = {}, policy: Partial<Policy> = {
         throw new Error('nothing is restored here');
       },
     },
+    waiters: createWaiters(clock.now),
     limits: { ...LIMITS, ...waits },
     policy: { ...POLICY, ...policy },
     autoClearIn: async () => policy.autoClear ?? POLICY.autoClear,

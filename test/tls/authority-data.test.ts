@@ -36,6 +36,14 @@ function fingerprints({ signing, next, previous }: Authorities) {
   return [of(signing.certificate), next && of(next.certificate), previous.map(of)];
 }
 
+t.test('what else is in the Secret stays, and nothing of the authorities before', async (t) => {
+  const others = { 'path.token': base64('a'), note: '' };
+  const before = { ...writeData({ signing: old, next, previous: [] }), ...others };
+  const data = writeData({ signing, previous: [] }, before);
+  t.strictSame(data, { ...writeData({ signing, previous: [] }), ...others });
+  t.notOk('next.crt' in data);
+});
+
 t.test('what is written is read again', async (t) => {
   for (const authorities of [
     { signing, previous: [] },

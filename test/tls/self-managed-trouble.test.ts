@@ -175,6 +175,19 @@ t.test('given the Secret is emptied, the authority is put back, with a successor
   t.strictSame(replica.warnings(), []);
 });
 
+t.test(
+  'given others keep something in the Secret, it stays, however often the authority changes',
+  async (t) => {
+    const store = memoryStore({ data: { 'path.token': 'QQ==' } });
+    const replica = await startReplica(t, { store });
+    t.match(store.stored(), { data: { 'path.token': 'QQ==', 'tls.crt': String } });
+    const { data } = store.stored() ?? {};
+    store.put({ ...data, 'tls.crt': '', 'tls.key': '' });
+    await replica.woken();
+    t.match(store.stored(), { data: { 'path.token': 'QQ==', 'next.crt': String } });
+  },
+);
+
 t.test('given the Secret is deleted, it is not made anew: that is left to the next start', async (t) => {
   const store = memoryStore();
   const replica = await startReplica(t, { store });

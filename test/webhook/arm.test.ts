@@ -1,7 +1,7 @@
 /** What Lockkeeper adds to its webhook configuration, and what it leaves to others. */
 import t from 'tap';
 import type { Webhook, WebhookConfiguration } from '../../src/kubernetes/webhook-configurations.ts';
-import { RULES, trusts, whatToApply } from '../../src/webhook/arm.ts';
+import { isArmed, type PathToTell, pathsOf, RULES, trusts, whatToApply } from '../../src/webhook/arm.ts';
 import { gateWebhook } from '../support/gate-webhook.ts';
 
 const OLD = '-----BEGIN CERTIFICATE-----\r\nold\r\n-----END CERTIFICATE-----\n';
@@ -43,11 +43,21 @@ t.test('the rules are those of the webhooks that everything was tried with', asy
 const trusting = (bundle: string) => ({ clientConfig: { service, caBundle: base64(bundle) } });
 const applied = (bundle: string) => ({ clientConfig: { caBundle: base64(bundle) } });
 
+const bare = { name: 'lockkeeper', namespace: 'lockkeeper' };
+const SECRET = { wanted: '/admission/secret', alsoFine: [] };
+const atSecret = {
+  clientConfig: { service: { ...service, path: '/admission/secret' }, caBundle: base64(NEW) },
+};
+const told = (bundle: string) => ({
+  clientConfig: { caBundle: base64(bundle), service: { path: '/admission/secret' } },
+});
+
 /** `applied` is what is said of the gate and the guard; undefined is nothing at all. */
 const ROWS: readonly {
   readonly given: string;
   readonly webhooks: WebhookConfiguration;
   readonly bundle?: string;
+  readonly path?: PathToTell;
   /** Default: the Service has found this replica. */
   readonly isSettled?: boolean;
   readonly applied: readonly [gate: object, guard: object] | undefined;
@@ -178,12 +188,86 @@ const ROWS: readonly {
     webhooks: configuration({ rules: CREATE }, { rules: DELETE }),
     applied: undefined,
   },
+
+  {
+    given: 'a Service without a path, as the chart installs it',
+    webhooks: configuration({ clientConfig: { service: bare } }),
+    bundle: NEW,
+    path: SECRET,
+    isSettled: false,
+    applied: [told(NEW), told(NEW)],
+  },
+  {
+    given: 'the open path of 0.1, and rules: they are said again with the other path',
+    webhooks: configuration({ ...trusting(NEW), rules: CREATE }, { ...trusting(NEW), rules: DELETE }),
+    bundle: NEW,
+    path: SECRET,
+    applied: [
+      { ...told(NEW), rules: CREATE },
+      { ...told(NEW), rules: DELETE },
+    ],
+  },
+  {
+    given: 'the path in one of the two',
+    webhooks: configuration({ ...atSecret, rules: CREATE }, { ...trusting(NEW), rules: DELETE }),
+    bundle: NEW,
+    path: SECRET,
+    applied: [
+      { ...told(NEW), rules: CREATE },
+      { ...told(NEW), rules: DELETE },
+    ],
+  },
+  {
+    given: 'the path in both',
+    webhooks: configuration({ ...atSecret, rules: CREATE }, { ...atSecret, rules: DELETE }),
+    bundle: NEW,
+    path: SECRET,
+    applied: undefined,
+  },
+  {
+    given: 'another bundle, and a path that may stay: each is said again as it is',
+    webhooks: configuration(
+      { clientConfig: { service: { ...service, path: '/admission/next' } }, rules: CREATE },
+      { ...trusting(OLD), rules: DELETE },
+    ),
+    bundle: NEW,
+    path: { wanted: '/admission/secret', alsoFine: ['/admission/next'] },
+    applied: [
+      { clientConfig: { caBundle: base64(NEW), service: { path: '/admission/next' } }, rules: CREATE },
+      { ...told(NEW), rules: DELETE },
+    ],
+  },
+  {
+    given: 'a URL: its end is ours, and the rest stays',
+    webhooks: configuration(
+      { clientConfig: { url } },
+      { clientConfig: { url: 'https://lb.example.com/lk' } },
+    ),
+    path: SECRET,
+    isSettled: false,
+    applied: [
+      { clientConfig: { url: 'https://10.0.0.1:8443/admission/secret' }, rules: CREATE },
+      { clientConfig: { url: 'https://lb.example.com/lk/admission/secret' }, rules: DELETE },
+    ],
+  },
+  {
+    given: 'a URL that ends so',
+    webhooks: configuration(
+      { clientConfig: { url: `${url}/secret` }, rules: CREATE },
+      {
+        clientConfig: { url: `${url}/secret` },
+        rules: DELETE,
+      },
+    ),
+    path: SECRET,
+    applied: undefined,
+  },
 ];
 
-for (const { given, webhooks, bundle, isSettled = true, applied } of ROWS) {
+for (const { given, webhooks, bundle, path, isSettled = true, applied } of ROWS) {
   t.test(`given ${given}`, async (t) => {
     t.strictSame(
-      whatToApply(webhooks, { bundle, isSettled }),
+      whatToApply(webhooks, { bundle, path, isSettled }),
       applied && {
         metadata,
         webhooks: [
@@ -196,19 +280,26 @@ for (const { given, webhooks, bundle, isSettled = true, applied } of ROWS) {
 }
 
 t.test('what was applied is as it should be', async (t) => {
-  for (const { webhooks, bundle, isSettled = true, given } of ROWS) {
-    const wanted = whatToApply(webhooks, { bundle, isSettled });
+  for (const { webhooks, bundle, path, isSettled = true, given } of ROWS) {
+    const options = { bundle, path, isSettled };
+    const wanted = whatToApply(webhooks, options);
     const merged = webhooks.webhooks?.map((webhook) => {
       const { clientConfig, ...rest } = wanted?.webhooks.find(({ name }) => name === webhook.name) ?? {};
-      return { ...webhook, ...rest, clientConfig: { ...webhook.clientConfig, ...clientConfig } };
+      const service = { ...webhook.clientConfig.service, ...clientConfig?.service };
+      const all = {
+        ...webhook.clientConfig,
+        ...clientConfig,
+        ...(webhook.clientConfig.service && { service }),
+      };
+      return { ...webhook, ...rest, clientConfig: all };
     });
-    t.equal(whatToApply({ metadata, webhooks: merged ?? [] }, { bundle, isSettled }), undefined, given);
+    t.equal(whatToApply({ metadata, webhooks: merged ?? [] }, options), undefined, given);
   }
 });
 
 t.test('webhooks of others in the same configuration are left alone', async (t) => {
   const foreign = webhook('audit.example.com', { clientConfig: { url: 'https://example.com' } });
-  const options = { bundle: NEW, isSettled: true };
+  const options = { bundle: NEW, path: undefined, isSettled: true };
   t.strictSame(
     whatToApply(configuration({}, {}, [foreign]), options)?.webhooks.map(({ name }) => name),
     [GATE, GUARD],
@@ -220,7 +311,7 @@ t.test('webhooks of others in the same configuration are left alone', async (t) 
 
 t.test('a configuration with the gate alone: no guard is added', async (t) => {
   const gateAlone = { metadata, webhooks: [webhook(GATE, {})] };
-  t.strictSame(whatToApply(gateAlone, { bundle: NEW, isSettled: true })?.webhooks, [
+  t.strictSame(whatToApply(gateAlone, { bundle: NEW, path: undefined, isSettled: true })?.webhooks, [
     { name: GATE, ...applied(NEW), rules: CREATE },
   ]);
 });
@@ -240,4 +331,27 @@ t.test('an authority is trusted when each of our webhooks carries it', async (t)
     ],
   ];
   for (const [given, webhooks, expected] of rows) t.equal(trusts(webhooks, NEW), expected, given);
+});
+
+t.test('the paths of our webhooks, and whether they are asked', async (t) => {
+  const foreign = webhook('audit.example.com', {
+    rules: CREATE,
+    clientConfig: { url: 'https://example.com/a' },
+  });
+  for (const [given, webhooks, paths, armed] of [
+    ['nothing', { metadata }, [], false],
+    ['somebody else', { metadata, webhooks: [foreign] }, [], false],
+    [
+      'a Service and a URL',
+      configuration({}, { clientConfig: { url } }),
+      ['/admission', '/admission'],
+      false,
+    ],
+    ['one with rules', configuration({}, { rules: DELETE }, [foreign]), ['/admission', '/admission'], true],
+    ['empty rules', configuration({ rules: [] }), ['/admission', '/admission'], false],
+    ['another path', configuration(atSecret, {}), ['/admission/secret', '/admission'], false],
+  ] as const) {
+    t.strictSame(pathsOf(webhooks), paths, given);
+    t.equal(isArmed(webhooks), armed, given);
+  }
 });

@@ -5,7 +5,8 @@ import type {
   Webhook,
   WebhookConfiguration,
 } from '../../src/kubernetes/webhook-configurations.ts';
-import { keepArmed } from '../../src/webhook/keep-armed.ts';
+import type { PathChoice } from '../../src/webhook/choose-path.ts';
+import { type KeepArmedOptions, keepArmed } from '../../src/webhook/keep-armed.ts';
 import { testLog } from '../support/log.ts';
 import { sleeper } from '../support/sleeper.ts';
 
@@ -25,7 +26,10 @@ interface Given {
   readonly bundle?: string | undefined;
   readonly clientConfig?: object;
   readonly isInstalled?: boolean;
+  readonly choosePath?: KeepArmedOptions['choosePath'];
 }
+
+const OVERLAP_MS = 60_000;
 
 function start(t: Test, given: Given = {}) {
   const { clock, asleep } = sleeper();
@@ -33,6 +37,7 @@ function start(t: Test, given: Given = {}) {
   const requests: string[] = [];
   const faults: (() => void)[] = [];
   const told: number[] = [];
+  let pathsTold = 0;
   let version = 0;
   let stored: WebhookConfiguration | undefined;
   let isReady = given.isReady ?? true;
@@ -68,7 +73,9 @@ function start(t: Test, given: Given = {}) {
         put(
           (stored.webhooks ?? []).map((webhook) => {
             const { clientConfig, ...rest } = webhooks.find(({ name }) => name === webhook.name) ?? {};
-            return { ...webhook, ...rest, clientConfig: { ...webhook.clientConfig, ...clientConfig } };
+            const service = { ...webhook.clientConfig.service, ...clientConfig?.service };
+            const all = { ...webhook.clientConfig, ...clientConfig };
+            return { ...webhook, ...rest, clientConfig: clientConfig?.service ? { ...all, service } : all };
           }),
         );
         return stored;
@@ -76,7 +83,12 @@ function start(t: Test, given: Given = {}) {
     },
     isReady: () => isReady,
     bundle: () => bundle,
+    choosePath: given.choosePath ?? (async () => undefined),
+    overlapMs: OVERLAP_MS,
     onPublished: () => told.push(clock.date()),
+    onPaths: () => {
+      pathsTold += 1;
+    },
     clock,
     random: () => 1,
     log: logs.log,
@@ -91,6 +103,8 @@ function start(t: Test, given: Given = {}) {
     told,
     asleep,
     install,
+    put,
+    pathsTold: () => pathsTold,
     /** The next request fails so, or finds this done meanwhile. */
     next: (fault: () => void) => faults.push(fault),
     remove: () => {
@@ -325,6 +339,92 @@ t.test('with files, the rules alone are ours', async (t) => {
   t.ok(trusts(world, OLD), 'what cert-manager has injected stays');
   t.strictSame(world.told, []);
   t.equal(world.publishedSince(OLD), undefined);
+});
+
+const [A, B] = ['/admission/a', '/admission/b'] as const;
+
+const choice = (wanted: string, againMs = Number.POSITIVE_INFINITY): PathChoice => ({
+  path: { wanted, alsoFine: [] },
+  againMs,
+});
+
+const pathsIn = ({ webhooks }: World) => webhooks().map(({ clientConfig: { service } }) => service?.path);
+
+t.test('API servers are told of the path that is chosen, with what is found as the reason', async (t) => {
+  const found: object[] = [];
+  let wanted: string = A;
+  const world = start(t, {
+    clientConfig: { service: {} },
+    choosePath: async (situation) => {
+      found.push(situation);
+      return choice(wanted);
+    },
+  });
+  await world.asleep();
+  t.strictSame(pathsIn(world), [A, A], 'before it is armed');
+  t.strictSame(found, [{ paths: ['/', '/'], isArmed: false, seenMs: 0 }]);
+  t.strictSame(world.paths(), [A, '/'], 'what was told a moment ago is taken, too');
+  t.equal(world.onlyPathMs(A), 0);
+  t.equal(world.pathsTold(), 2, 'it was seen twice that they changed');
+  await world.pass(SETTLED_MS);
+  t.strictSame(found.at(-1), { paths: [A, A], isArmed: false, seenMs: SETTLED_MS });
+  wanted = B;
+  await world.woken();
+  t.strictSame(pathsIn(world), [B, B]);
+  t.strictSame(found.at(-1), { paths: [A, A], isArmed: true, seenMs: SETTLED_MS });
+  t.ok(hasRules(world), 'and the rules are said again, or they would be given up');
+  world.clock.advance(OVERLAP_MS);
+  t.strictSame(world.paths(), [B, A]);
+  world.clock.advance(1);
+  t.strictSame(world.paths(), [B]);
+  t.equal(world.onlyPathMs(B), OVERLAP_MS + 1);
+});
+
+t.test('it chooses again when it was told to', async (t) => {
+  let choices = 0;
+  const world = start(t, {
+    clientConfig: { url: 'https://10.0.0.1:8443/admission' },
+    choosePath: async () => {
+      choices += 1;
+      return choices < 3 ? choice('/admission', 2_000) : choice(A);
+    },
+  });
+  await world.asleep();
+  world.asked();
+  await world.pass(2_000);
+  t.strictSame(world.asked(), ['read']);
+  await world.pass(2_000);
+  t.strictSame(world.asked(), ['read', 'apply']);
+  t.match(world.webhooks()[0], { clientConfig: { url: `https://10.0.0.1:8443${A}` } });
+});
+
+t.test('the same rule again has to wait, another path does not', async (t) => {
+  let wanted: string = A;
+  const world = start(t, {
+    clientConfig: { service: { path: '/admission' } },
+    choosePath: async () => choice(wanted),
+  });
+  await world.asleep();
+  world.install();
+  world.asked();
+  await world.woken();
+  t.strictSame(world.asked(), ['read'], 'somebody takes it back at once');
+  wanted = B;
+  await world.woken();
+  t.strictSame(world.asked(), ['read', 'apply']);
+});
+
+t.test('a look tells the paths, ready or not, and changes nothing', async (t) => {
+  const world = start(t, { isReady: false, clientConfig: { service: { path: '/admission' } } });
+  await world.asleep();
+  t.strictSame(world.paths(), []);
+  t.equal(world.onlyPathMs('/admission'), undefined);
+  await world.look(AbortSignal.timeout(1_000));
+  t.strictSame(world.asked(), ['read']);
+  t.strictSame(world.paths(), ['/admission']);
+  world.remove();
+  await world.look(AbortSignal.timeout(1_000));
+  t.equal(world.onlyPathMs(A), 0, 'nobody is told of another');
 });
 
 t.test('stopped, it asks nothing any more', async (t) => {
