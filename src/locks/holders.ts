@@ -88,7 +88,8 @@ export function createHolders(options: HoldersOptions): Holders {
     },
     holderOf,
     lockOf(revision: Revision) {
-      const holder = holderOf(revision);
+      // The client that made a revision need not be the one that uninstalls it, and may have ended long ago.
+      const holder = revision.status === 'uninstalling' ? undefined : holderOf(revision);
       const death = holder?.pod && deathOf(holder.pod);
       const isListed = recordOf(revision) !== undefined;
       return {

@@ -18,6 +18,7 @@ async function rightsIn(kind: string, values: object): Promise<string[]> {
 
 const OTHERS = [
   'pods get+list',
+  'namespaces get',
   'events create',
   'authentication.k8s.io tokenreviews create',
   'authorization.k8s.io subjectaccessreviews create',

@@ -142,6 +142,17 @@ t.test('a lock says that its holder’s pod has ended, once that is proven', asy
   t.strictSame(holders.lockOf(held), { revision: held, holder: RUNNER, silentSince: 0, death });
 });
 
+t.test('the client that made a revision does not hold it while it is uninstalled', async (t) => {
+  const { holders, described, deaths } = harness();
+  holders.admitted({ ...claim, uid: 'u-1', client: RUNNER });
+  described[0]?.answer.resolve({ podKind: 'job' });
+  await described[0]?.answer.promise;
+  deaths.set(POD.uid, { how: 'is gone', provenAt: 1 });
+  t.match(holders.lockOf(revision(6, 'pending-upgrade', { uid: 'u-1' })), { holder: RUNNER, death: {} });
+  const { holder, death } = holders.lockOf(revision(6, 'uninstalling', { uid: 'u-1' }));
+  t.same([holder, death], [undefined, undefined]);
+});
+
 t.test('a record is on its way from its admission until it appears, a second at most', async (t) => {
   const { clock, holders } = harness();
   const web: Release = { ...release, name: 'web' };
