@@ -12,7 +12,8 @@
  * | DELETE R                                      | allow                 | refuse                  | refuse           |
  *
  * ¹ A rollback from the holder's own job pod passes: `helm upgrade --atomic` rolls back by itself.
- * ² From the holder's own job pod it passes: `helm install --atomic` uninstalls by itself.
+ * ² From the holder's own job pod it passes, and so does the holder's uninstall of its own first install: `helm install --atomic` that
+ *   fails uninstalls over its own `pending-install`, without writing `failed` before (pkg/action/install.go of Helm 3 and 4).
  *
  * An UPDATE whose label says that R has ended, while its payload says that it is pending, is refused to everybody. A stale lock,
  * and a record that somebody marked, stop nothing else.
@@ -78,10 +79,15 @@ function passageOfCreate({ after, relation }: DoorRequest): Passage {
 
 function passageOfUpdate(request: DoorRequest): Passage {
   const { after, isVisible, payloadStatus, relation } = request;
-  if (after === 'uninstalling' && isVisible) return relation === 'same-job-pod' ? 'allow' : 'hold';
+  if (after === 'uninstalling' && isVisible) return uninstallsItself(request) ? 'allow' : 'hold';
   if (isHolder(request)) return 'allow';
   const isSuccess = after === 'deployed' && payloadStatus === 'deployed' && isVisible;
   return isSuccess || relation === 'unknown-holder' ? 'allow-and-report' : 'refuse';
+}
+
+function uninstallsItself(request: DoorRequest): boolean {
+  const { before, relation } = request;
+  return relation === 'same-job-pod' || (before === 'pending-install' && isHolder(request));
 }
 
 function isHolder({ relation }: DoorRequest): boolean {

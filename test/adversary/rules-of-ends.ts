@@ -47,7 +47,7 @@ export function endedByItsHolder(history: History): Violation[] {
   });
 }
 
-/** `helm uninstall` begins when no deploy is live. One of the same job pod is the end of `helm install --atomic`. */
+/** `helm uninstall` begins when no deploy is live. One by its own client may be the end of `helm install --atomic`. */
 export function uninstallsWait(history: History): Violation[] {
   const begun = transitions(history.records).filter(
     ({ was, is }) => is.status === 'uninstalling' && was.status !== 'uninstalling',
@@ -57,6 +57,8 @@ export function uninstallsWait(history: History): Violation[] {
     const before = newestBefore(history, record, is);
     if (before === undefined || !isPending(before.state.status) || wasPassedOver(history, entry)) return [];
     if (isSameJobPod(history.pods, before.record.creation, entry)) return [];
+    const isOwnInstall = before.record === record && before.state.status === 'pending-install';
+    if (isOwnInstall && isSameClient(history.pods, record.creation, entry)) return [];
     if (!isSurelyLive(history, before.record, before.state, entry)) return [];
     const words = `${nameOf(entry)} began to uninstall while ${describe(before.record)} was ${before.state.status}`;
     return [violation('an uninstall waits for a live deploy', record, entry, words)];

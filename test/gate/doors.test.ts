@@ -69,6 +69,11 @@ const EXPECTED: readonly [(row: Row) => boolean, string][] = [
   [({ operation, after }) => operation === 'CREATE' && isPending(after), '429'],
   [({ operation }) => operation === 'CREATE', '409'],
   [({ after, relation }) => after === 'uninstalling' && relation === 'same-job-pod', 'allow'],
+  [
+    ({ before, after, relation }) =>
+      after === 'uninstalling' && before === 'pending-install' && isHolder(relation),
+    'allow',
+  ],
   [({ after }) => after === 'uninstalling', '429'],
   [({ relation }) => isHolder(relation), 'allow'],
   [({ operation }) => operation === 'DELETE', '409'],
