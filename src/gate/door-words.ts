@@ -5,7 +5,7 @@ import type { RecordUpdate } from './screen-update.ts';
 import { type JudgedLock, lockedBy, wayOut } from './words.ts';
 
 /** Somebody other than the holder would end a live lock by a write. */
-export function endRefused({ lock, judgement }: JudgedLock, update: RecordUpdate, now: number): string {
+export function endRefused({ lock, judgement }: JudgedLock, update: Effect, now: number): string {
   return [
     lockedBy(lock, now),
     `While it is live, only its holder may ${effectOf(update)}.`,
@@ -13,8 +13,10 @@ export function endRefused({ lock, judgement }: JudgedLock, update: RecordUpdate
   ].join(' ');
 }
 
+type Effect = Pick<RecordUpdate, 'after' | 'isVisible'>;
+
 /** What a write would do to a record, in words that follow `to` or `may`. */
-export function effectOf({ after, isVisible }: Pick<RecordUpdate, 'after' | 'isVisible'>): string {
+export function effectOf({ after, isVisible }: Effect): string {
   // Helm finds a record by its labels `owner` and `name`, whatever its status is.
   if (!isVisible && isPending(after)) return 'hide it from Helm';
   return after === '' ? 'take its status away' : `make it ${after}`;

@@ -50,7 +50,7 @@ function saidOf(lock: Lock, judgement: Judgement, deploy: Deploy, becomes: strin
     words.lostTheRace(lock, 7, NOW),
     words.clearedOnTheWay(lock, judgement),
     words.wouldClear(lock, judgement),
-    endRefused(judged, becomes, NOW),
+    endRefused(judged, { after: becomes, isVisible: true }, NOW),
     restoreRefused(judged, becomes, NOW),
     releaseLockWords.keptAlive(judged, NOW),
     forbidden(client.user, { verb: 'delete', subresource: 'force', namespace: 'prod' }),
