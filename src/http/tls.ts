@@ -1,5 +1,4 @@
 /** TLS of the HTTPS listener: the certificate that it serves with, and the client certificates that it takes. */
-import { constants } from 'node:crypto';
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -34,9 +33,7 @@ export function serveWith({ server }: Pick<FastifyInstance, 'server'>, tls: Tls)
 }
 
 export function secureContext({ certificate, privateKey, clientCa }: Tls) {
-  if (clientCa === undefined) return { cert: certificate, key: privateKey };
-  // A session that is resumed brings no certificate, and Node takes it for authorized in TLS 1.3, whoever began it.
-  return { cert: certificate, key: privateKey, ca: clientCa, secureOptions: constants.SSL_OP_NO_TICKET };
+  return { cert: certificate, key: privateKey, ...(clientCa !== undefined && { ca: clientCa }) };
 }
 
 /**
@@ -56,8 +53,5 @@ export function demandClientCertificates(app: FastifyInstance, first: string | u
     // It was let in by authorities that may be trusted no more. To cut it off could make a deploy fail.
     if (acceptedAt.get(remoteEnd(socket)) !== authorities.changes) reply.header('connection', 'close');
   });
-  return ({ raw: { socket } }: FastifyRequest): boolean => {
-    const { authorized, getPeerX509Certificate } = socket as TLSSocket;
-    return authorized && getPeerX509Certificate.call(socket) !== undefined;
-  };
+  return ({ raw: { socket } }: FastifyRequest): boolean => (socket as TLSSocket).authorized;
 }

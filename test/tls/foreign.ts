@@ -45,6 +45,26 @@ export function ellipticAuthority(options: ForeignOptions): KeyPair {
   };
 }
 
+/** A certificate by which a client is known, such as an API server. */
+export function clientCertificate(authority: KeyPair, { now, validDays }: ForeignOptions): KeyPair {
+  const keys = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const certificate = pki.createCertificate();
+  certificate.publicKey = pki.publicKeyFromPem(
+    keys.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+  );
+  certificate.serialNumber = '42';
+  certificate.validity.notBefore = now;
+  certificate.validity.notAfter = new Date(now.getTime() + validDays * 86_400_000);
+  certificate.setSubject([{ name: 'commonName', value: 'client' }]);
+  certificate.setIssuer(pki.certificateFromPem(authority.certificate).subject.attributes);
+  certificate.setExtensions([{ name: 'extKeyUsage', clientAuth: true }]);
+  certificate.sign(pki.privateKeyFromPem(authority.privateKey), forge.md.sha256.create());
+  return {
+    certificate: pki.certificateToPem(certificate),
+    privateKey: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
+}
+
 /** RFC 5280 §4.1: its place in a TBSCertificate. */
 const SUBJECT_PUBLIC_KEY_INFO = 6;
 
