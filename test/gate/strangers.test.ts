@@ -59,7 +59,7 @@ function saidOf(lock: Lock, judgement: Judgement, deploy: Deploy, becomes: strin
     story.refusedForRival(lock, deploy),
     story.refusedAfter(5, lock, deploy),
     story.refusedToEnd(lock, client, `make it ${becomes}`),
-    story.endedBy(lock, client, becomes),
+    story.endedBy(lock, client, { status: becomes, isVisible: true }),
     story.keptOut(lock.revision, becomes, client),
     describeClearing({ ...request, force: true, by: words.who(client) }, lock, judgement, NOW),
     describe(deploy),
