@@ -33,7 +33,7 @@ async function serve(t: Test, options: Partial<AppOptions> = {}) {
     ...bystanders,
     tls: serving.pair,
     admissionPaths: { isRight: async (path) => path === PATH },
-    gate: {
+    admission: {
       review: async () => {
         reviews += 1;
         return { allowed: true, warnings: [] };
@@ -44,6 +44,7 @@ async function serve(t: Test, options: Partial<AppOptions> = {}) {
       admission: () => {},
       held: () => {},
       cleared: () => {},
+      ended: () => {},
       text: async () => '',
       contentType: '',
     },
