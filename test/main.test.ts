@@ -12,6 +12,7 @@ import { GATE_WEBHOOKS_PATH, gateWebhook } from './support/gate-webhook.ts';
 import { createLogReader } from './support/log.ts';
 import { record } from './support/records.ts';
 import { issueTlsFiles } from './support/tls.ts';
+import { foreignAuthority } from './tls/foreign.ts';
 
 const MAIN = new URL('../src/main.ts', import.meta.url).pathname;
 
@@ -148,10 +149,31 @@ t.test('a second signal ends the drain, and it is no failure', async (t) => {
   t.same(complaints, []);
 });
 
+t.test('a client CA in a file: reviews come with a certificate, and all else without', async (t) => {
+  const folder = t.testdir({ 'ca.crt': foreignAuthority({ now: new Date(), validDays: 1 }).certificate });
+  const { child, ended, logs, caCertificate } = await startMain(t, {
+    LOCKKEEPER_CLIENT_CA_FILE: join(folder, 'ca.crt'),
+    LOCKKEEPER_WEBHOOK_CONFIGURATION: '',
+    LOCKKEEPER_ADMISSION_PATH: '/admission/mine',
+  });
+  const { port } = await logs.line('listening');
+  const agent = new Agent({ connect: { ca: caCertificate } });
+  t.teardown(() => agent.close());
+  const origin = `https://127.0.0.1:${port}`;
+  const post = async (path: string) => (await agent.request({ origin, path, method: 'POST' })).statusCode;
+  t.equal(await post('/admission/mine'), 403);
+  t.equal(await post('/admission'), 404);
+  t.equal((await agent.request({ origin, path: '/livez', method: 'GET' })).statusCode, 200);
+  child.kill('SIGTERM');
+  t.same(await ended, [0, null]);
+});
+
 t.test('the plain port, and the level of the log', async (t) => {
   const { child, ended, logs } = await startMain(t, {
     LOCKKEEPER_METRICS_PORT: String(await freePort()),
     LOCKKEEPER_DRIVERS: 'configmaps',
+    // There is no namespace for the Secret of the path.
+    LOCKKEEPER_WEBHOOK_CONFIGURATION: '',
     // SIGINT comes from a terminal, where somebody waits for the end: it does not drain.
     LOCKKEEPER_DRAIN_SECONDS: '300',
   });

@@ -40,7 +40,9 @@ t.test('the image is that of this version, and may be another', async (t) => {
 /** What is set by the defaults is what Lockkeeper takes when nothing is set. */
 t.test('the defaults are those of Lockkeeper itself', async (t) => {
   const { environment } = await pod();
-  t.same(readConfig({ ...environment, POD_NAMESPACE: undefined }), readConfig({}));
+  const { LOCKKEEPER_ADMISSION_PATH: path, ...others } = environment;
+  t.equal(path, '/admission');
+  t.same(readConfig({ ...others, POD_NAMESPACE: undefined }), readConfig({}));
 });
 
 t.test('each value of the configuration arrives', async (t) => {
@@ -68,6 +70,7 @@ t.test('each value of the configuration arrives', async (t) => {
       authoritySeconds: 30_000_000,
       hosts: ['lockkeeper.example.com', '10.0.0.5'],
     },
+    webhook: { path: '/admission/0a1b2c' },
     fullnameOverride: 'keeper',
     extraEnv: [{ name: 'NODE_OPTIONS', value: '--max-old-space-size=300' }],
   });
@@ -87,6 +90,7 @@ t.test('each value of the configuration arrives', async (t) => {
     LOCKKEEPER_AUTO_CLEAR_EXCEPT: 'a=b',
     LOCKKEEPER_DRAIN_SECONDS: '9',
     LOCKKEEPER_LOG_LEVEL: 'debug',
+    LOCKKEEPER_ADMISSION_PATH: '/admission/0a1b2c',
     LOCKKEEPER_DRIVERS: 'secrets,configmaps',
     LOCKKEEPER_SERVICE_NAME: 'keeper',
     LOCKKEEPER_WEBHOOK_CONFIGURATION: 'keeper',

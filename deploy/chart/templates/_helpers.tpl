@@ -282,12 +282,12 @@ object.metadata.?labels[?'owner'].orValue('') == 'helm'
 admissionReviewVersions: [v1]
 clientConfig:
   {{- if .Values.webhook.url }}
-  url: {{ printf "%s/admission" (.Values.webhook.url | trimSuffix "/" | trimSuffix "/admission") | quote }}
+  url: {{ printf "%s%s" (.Values.webhook.url | trimSuffix "/" | trimSuffix .Values.webhook.path) .Values.webhook.path | quote }}
   {{- else }}
   service:
     namespace: {{ .Release.Namespace }}
     name: {{ include "lockkeeper.fullname" . }}
-    path: /admission
+    path: {{ .Values.webhook.path }}
     port: 8443
   {{- end }}
   {{- with include "lockkeeper.caBundle" . }}
