@@ -35,10 +35,13 @@ export function readRefusal(error: unknown): Refusal | undefined {
 
 const BETWEEN_SENTENCES = /(?<=[.!?]) (?=\p{Lu})/u;
 
+/** Sentences that lead to a command, or have one. */
+const ADVICE = /^If you know that its holder is dead|\b(kubectl|lockkeeper clear) /;
+
 /** Lockkeeper writes for people with kubectl. This command line has commands of its own. */
 export function withoutCommands(words: string): string {
   const sentences = words.split(BETWEEN_SENTENCES);
-  return sentences.filter((sentence) => !/\b(kubectl|lockkeeper clear) /.test(sentence)).join(' ');
+  return sentences.filter((sentence) => !ADVICE.test(sentence)).join(' ');
 }
 
 export function lacking(right: Right, sighting: Sighting): Failure {

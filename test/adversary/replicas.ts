@@ -41,6 +41,7 @@ const ENVIRONMENT = {
   LOCKKEEPER_TLS_CERT_SECONDS: '3600',
   LOCKKEEPER_TLS_AUTHORITY_SECONDS: '3600',
   LOCKKEEPER_WEBHOOK_CONFIGURATION: 'lockkeeper',
+  LOCKKEEPER_ADMISSION_PATH: '/admission',
 };
 
 /** @param modules that each replica loads before anything else */

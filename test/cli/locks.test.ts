@@ -20,9 +20,9 @@ async function bare(t: Test): Promise<CliWorld> {
 /** Revision 5 of prod/api is deployed, and 6 is pending since so many minutes. */
 async function locked({ admin, cluster }: CliWorld, minutes: number): Promise<StoredObject> {
   await admin.create(pathOf('secrets'), helmRecord(5, 'deployed'));
-  const record = await admin.create(pathOf('secrets'), helmRecord(6, 'pending-upgrade'));
+  await admin.create(pathOf('secrets'), helmRecord(6, 'pending-upgrade'));
   await cluster.letTimePass(minutes * MINUTE);
-  return record;
+  return admin.get(pathOf('secrets', 6));
 }
 
 t.test('list, without Lockkeeper: what the records tell, and what they do not', async (t) => {

@@ -5,6 +5,7 @@ import type { Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { type Service, startService } from '../../src/service.ts';
+import { OPEN_PATH } from '../../src/webhook/client-config.ts';
 import type { Cluster, User } from '../clusters/cluster.ts';
 import {
   type EmbeddedCluster,
@@ -81,6 +82,8 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
     metricsPort: 0,
     drivers: ['secrets', 'configmaps'],
     webhookConfiguration: undefined,
+    // Where the tests' own configuration sends reviews.
+    admission: { ...defaults.admission, path: OPEN_PATH },
     // Nobody is sent to it any more when a test ends it.
     drainSeconds: 0,
     ...changes,
