@@ -20,7 +20,7 @@
  */
 import { isPending } from '../helm/release.ts';
 import type { Judgement } from './lock.ts';
-import type { Relation } from './same-client.ts';
+import { isHolder, type Relation } from './same-client.ts';
 
 export interface DoorRequest {
   readonly operation: 'CREATE' | 'UPDATE' | 'DELETE';
@@ -64,7 +64,7 @@ export function passageOf(request: DoorRequest): Passage {
     case 'UPDATE':
       return passageOfUpdate(request);
     case 'DELETE':
-      return isHolder(request) ? 'allow' : 'refuse';
+      return isHolder(request.relation) ? 'allow' : 'refuse';
   }
 }
 
@@ -80,16 +80,11 @@ function passageOfCreate({ after, relation }: DoorRequest): Passage {
 function passageOfUpdate(request: DoorRequest): Passage {
   const { after, isVisible, payloadStatus, relation } = request;
   if (after === 'uninstalling' && isVisible) return uninstallsItself(request) ? 'allow' : 'hold';
-  if (isHolder(request)) return 'allow';
+  if (isHolder(relation)) return 'allow';
   const isSuccess = after === 'deployed' && payloadStatus === 'deployed' && isVisible;
   return isSuccess || relation === 'unknown-holder' ? 'allow-and-report' : 'refuse';
 }
 
-function uninstallsItself(request: DoorRequest): boolean {
-  const { before, relation } = request;
-  return relation === 'same-job-pod' || (before === 'pending-install' && isHolder(request));
-}
-
-function isHolder({ relation }: DoorRequest): boolean {
-  return relation === 'same-job-pod' || relation === 'same-client';
+function uninstallsItself({ before, relation }: DoorRequest): boolean {
+  return relation === 'same-job-pod' || (before === 'pending-install' && isHolder(relation));
 }

@@ -12,6 +12,7 @@ import type { Call } from './hold.ts';
 import type { ReadLock } from './live-lock.ts';
 import { describeLock } from './log-fields.ts';
 import type { IsOurs } from './ourselves.ts';
+import { readSignal } from './read-signal.ts';
 import { relationOf } from './same-client.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
 import { guarded, type JudgedLock, who } from './words.ts';
@@ -36,12 +37,6 @@ export interface GuardOptions {
   readonly onStory: (chapter: Chapter) => void;
 }
 
-/** Of the time that the caller gives, the rest is for the answer to arrive. */
-const SHARE_FOR_READS = 0.6;
-
-/** A caller that does not say how long it waits. */
-const UNSAID_MS = 5_000;
-
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
 export function createGuard(options: GuardOptions): Guard {
@@ -55,8 +50,7 @@ export function createGuard(options: GuardOptions): Guard {
         log.info(describeDeletion(deletion), 'a record that is marked for it may be deleted');
         return ALLOWED;
       }
-      const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
-      const signal = AbortSignal.any([call.signal, timeout]);
+      const signal = readSignal(call);
       const { release, revision: number, uid, client } = deletion;
       const judged = await readLock({ release, number, uid }, signal);
       if (judged === undefined || (await isOurs(client, signal))) return ALLOWED;

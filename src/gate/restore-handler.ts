@@ -9,6 +9,7 @@ import type { Call } from './hold.ts';
 import type { Judgement, Lock } from './lock.ts';
 import { describeLock } from './log-fields.ts';
 import type { KnownHolders, Reader } from './ports.ts';
+import { readSignal } from './read-signal.ts';
 import { relationOf } from './same-client.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
 import { ALLOW_DELETE, type JudgedLock, who } from './words.ts';
@@ -28,12 +29,6 @@ export interface RestoreHandlerOptions {
   /** Told of what is worth an Event; never of a dry run. */
   readonly onStory: (chapter: Chapter) => void;
 }
-
-/** Of the time that the caller gives, the rest is for the answer to arrive. */
-const SHARE_FOR_READS = 0.6;
-
-/** A caller that does not say how long it waits. */
-const UNSAID_MS = 5_000;
 
 export function createRestoreHandler(options: RestoreHandlerOptions): RestoreHandler {
   const { reader, holders, judge, date, log, onStory } = options;
@@ -68,8 +63,7 @@ export function createRestoreHandler(options: RestoreHandlerOptions): RestoreHan
 
   return {
     async review(restore, call) {
-      const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
-      const judged = await lockPassed(restore, AbortSignal.any([call.signal, timeout]));
+      const judged = await lockPassed(restore, readSignal(call));
       if (judged === undefined) return { allowed: true, warnings: [] };
       const { record, status, client, namespace } = restore;
       const message = restoreRefused(judged, status, date());

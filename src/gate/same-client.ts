@@ -12,6 +12,11 @@ import type { Client, Holder } from './lock.ts';
 export const RELATIONS = ['same-job-pod', 'same-client', 'another-client', 'unknown-holder'] as const;
 export type Relation = (typeof RELATIONS)[number];
 
+/** Whether the client is known to hold the lock. */
+export function isHolder(relation: Relation): boolean {
+  return relation === 'same-job-pod' || relation === 'same-client';
+}
+
 export function relationOf(client: Client, holder: Holder | undefined): Relation {
   if (holder === undefined) return 'unknown-holder';
   if (!isSameUser(client, holder)) return 'another-client';

@@ -13,7 +13,8 @@ import type { Lock } from './lock.ts';
 import { describeLock } from './log-fields.ts';
 import type { IsOurs } from './ourselves.ts';
 import type { KnownHolders, RecordIdentity } from './ports.ts';
-import { type Relation, relationOf } from './same-client.ts';
+import { readSignal } from './read-signal.ts';
+import { isHolder, type Relation, relationOf } from './same-client.ts';
 import type { RecordUpdate } from './screen-update.ts';
 import { type Chapter, endedBy, refusedToEnd } from './story.ts';
 import { who } from './words.ts';
@@ -48,12 +49,6 @@ export interface UpdateHandlerOptions {
   /** Told of what is worth an Event; never of a dry run. */
   readonly onStory: (chapter: Chapter) => void;
 }
-
-/** Of the time that the caller gives, the rest is for the answer to arrive. */
-const SHARE_FOR_READS = 0.6;
-
-/** A caller that does not say how long it waits. */
-const UNSAID_MS = 5_000;
 
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
@@ -105,8 +100,7 @@ export function createUpdateHandler(options: UpdateHandlerOptions): UpdateHandle
         report(update, relation, undefined, false);
         return ALLOWED;
       }
-      const timeout = AbortSignal.timeout((call.timeoutMs ?? UNSAID_MS) * SHARE_FOR_READS);
-      const signal = AbortSignal.any([call.signal, timeout]);
+      const signal = readSignal(call);
       if (await isOurs(update.client, signal)) return ALLOWED;
       if (passage === 'refuse-false-label') {
         const message = falseLabel(update, payloadStatus as string, isListed(identityOf(update)));
@@ -124,10 +118,6 @@ function request(update: RecordUpdate, payloadStatus: string | undefined) {
 
 function identityOf({ release, revision: number, uid }: RecordUpdate): RecordIdentity {
   return { release, number, uid };
-}
-
-function isHolder(relation: Relation): boolean {
-  return relation === 'same-job-pod' || relation === 'same-client';
 }
 
 /** A stale lock, and a marked one, may be ended by anybody; that is worth an Event as well. */

@@ -11,7 +11,7 @@ import { mayParse } from './bodies.ts';
 import { Problem } from './problem.ts';
 
 /**
- * A record of 1 MiB makes a review of 1.3 MB on CREATE, and an UPDATE carries two (trap 17); the API server
+ * A record of 1 MiB makes a review of 1.3 MB on CREATE, and an UPDATE carries two; the API server
  * takes no request above 3 MiB. 7 MiB is what controller-runtime allows.
  */
 export const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
