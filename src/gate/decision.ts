@@ -16,6 +16,7 @@ import {
   isPending,
   isRecordName,
   isSelectable,
+  isUnderWay,
   type PendingStatus,
   parseRecordName,
   parseRevisionNumber,
@@ -259,7 +260,7 @@ export function decide(
   if (rival !== undefined && rival.revision.uid !== deploy.uid) {
     return { kind: 'deny', denial: { code: 409, message: lostTheRace(rival, deploy.revision, now) } };
   }
-  if (below === undefined || !isLocking(below)) return { kind: 'allow' };
+  if (below === undefined || !isUnderWay(below.revision.status)) return { kind: 'allow' };
   const judgement = judgeLock(below);
   const autoClear = autoClearOf(below, policy);
   // Nothing is cleared here: Helm itself goes on where an uninstall broke off.
@@ -280,10 +281,6 @@ export function decide(
     isMarked: false,
   });
   return passage === 'allow' ? { kind: 'allow' } : { kind: 'hold', lock: below, judgement };
-}
-
-function isLocking({ revision }: Lock): boolean {
-  return isPending(revision.status) || revision.status === 'uninstalling';
 }
 
 function isUninstalling({ revision }: Lock): boolean {

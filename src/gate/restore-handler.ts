@@ -1,6 +1,6 @@
 /** Reviews of records that come into being with a status that no deploy begins with: they wait for nobody, and pass no lock. */
 import type { Logger } from 'pino';
-import { isPending, type Release, type Revision } from '../helm/release.ts';
+import { isUnderWay, type Release, type Revision } from '../helm/release.ts';
 import type { Verdict } from './admission-review.ts';
 import { isMarked, type Restore } from './decision.ts';
 import { restoreRefused } from './door-words.ts';
@@ -38,7 +38,7 @@ export function createRestoreHandler(options: RestoreHandlerOptions): RestoreHan
     const { driver, namespace, names } = restore;
     for (const name of names) {
       const newest = await newestBut(restore.uid, { driver, namespace, name }, signal);
-      if (newest === undefined || !isLocking(newest) || isBelow(restore, newest)) continue;
+      if (newest === undefined || !isUnderWay(newest.status) || isBelow(restore, newest)) continue;
       const lock = holders.lockOf(newest);
       const judgement = judge(lock);
       const passage = passageOf({
@@ -84,10 +84,6 @@ export function createRestoreHandler(options: RestoreHandlerOptions): RestoreHan
       return { allowed: false, denial: { code: 409, message } };
     },
   };
-}
-
-function isLocking({ status }: Revision): boolean {
-  return isPending(status) || status === 'uninstalling';
 }
 
 /** What comes in below the newest revision is shadowed by it, and passes nothing. */

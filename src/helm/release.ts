@@ -68,6 +68,11 @@ export function isPending(status: string | undefined): status is PendingStatus {
   return PENDING_STATUSES.some((pending) => pending === status);
 }
 
+/** Whether a client is at work on a revision of this status, or was when it died: a deploy, or an uninstall. */
+export function isUnderWay(status: string): boolean {
+  return isPending(status) || status === 'uninstalling';
+}
+
 export function recordName(release: string, revision: number): string {
   return `${RECORD_PREFIX}${release}.v${revision}`;
 }

@@ -314,7 +314,11 @@ t.test('rule 5: what is cleared, by what comes to the gate and by LOCKKEEPER_AUT
     const staleAfterSeconds = verdict === 'expired' ? 42 : 43;
     const death = { how: 'is gone', provenAt: NOW - 11_000 };
     for (const locked of PENDING_STATUSES) {
-      const below = lock(6, locked, verdict === 'dead-holder' ? { holder: runner('pod-1'), death } : {});
+      const below = lock(
+        6,
+        locked,
+        verdict === 'dead-holder' ? { holder: { ...runner('pod-1'), podKind: 'job' }, death } : {},
+      );
       const kinds = AUTO_CLEAR.map((autoClear) => {
         const decision = decide(
           deploy,
