@@ -15,6 +15,7 @@ const service = { name: 'lockkeeper', namespace: 'lockkeeper', path: '/admission
 
 const CREATE = RULES['gate.lockkeeper.dev'];
 const DELETE = RULES['guard.lockkeeper.dev'];
+const UPDATE = RULES['updates.lockkeeper.dev'];
 const ENTRIES = RULES['releaselocks.lockkeeper.dev'];
 const others = [{ ...CREATE[0], resources: ['secrets'] }];
 
@@ -36,7 +37,7 @@ t.test('the rules are those of the webhooks that everything was tried with', asy
   const { webhooks } = gateWebhook({ url, caCertificate: OLD });
   t.strictSame(
     webhooks.map(({ rules }) => rules),
-    [CREATE, DELETE, ENTRIES],
+    [CREATE, DELETE, UPDATE, ENTRIES],
   );
 });
 
