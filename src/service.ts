@@ -37,6 +37,7 @@ import { keepLedger } from './locks/ledger.ts';
 import { alsoOnReleaseLocks } from './locks/lock-events.ts';
 import { createRevisionReader } from './locks/newest-revision.ts';
 import { createOneAtATime } from './locks/one-at-a-time.ts';
+import { createRecordedReader } from './locks/read-recorded.ts';
 import { createRecordedLocks } from './locks/recorded.ts';
 import { createRegistry } from './locks/registry.ts';
 import { createSilence } from './locks/silence.ts';
@@ -242,6 +243,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     },
     readStatus,
     isListed: (record) => recorded.recordOf(record) !== undefined,
+    readRecorded: createRecordedReader({
+      store: createReleaseLockStore(forDeploys.requests),
+      recorded,
+      log,
+    }),
     clock,
     date,
     log,

@@ -11,7 +11,7 @@ import { createGate, type Gate, type GateOptions, type Limits } from './hold.ts'
 import { createLockReader } from './live-lock.ts';
 import type { Judgement, Lock } from './lock.ts';
 import type { IsOurs } from './ourselves.ts';
-import type { KnownHolders, Reader, Watched } from './ports.ts';
+import type { KnownHolders, Reader, ReadRecorded, Watched } from './ports.ts';
 import { createReleaseLockGuard, type ReleaseLockGuardOptions } from './release-lock-guard.ts';
 import { createRestoreHandler } from './restore-handler.ts';
 import type { Chapter } from './story.ts';
@@ -24,6 +24,7 @@ export interface HandlersOptions {
   readonly reader: Pick<Reader, 'all' | 'at' | 'neighbours'>;
   readonly watched: Watched;
   readonly holders: KnownHolders;
+  readonly readRecorded: ReadRecorded;
   /** Clears what is in the way of a deploy. */
   readonly clearer: Clearer;
   readonly judge: (lock: Lock) => Judgement;

@@ -2,12 +2,13 @@
 import type { Logger } from 'pino';
 import { isPending } from '../helm/release.ts';
 import type { Judgement, Lock } from './lock.ts';
-import type { KnownHolders, Reader, RecordIdentity } from './ports.ts';
+import type { KnownHolders, Reader, ReadRecorded, RecordIdentity } from './ports.ts';
 import type { JudgedLock } from './words.ts';
 
 export interface LockReaderOptions {
   readonly reader: Pick<Reader, 'all' | 'at'>;
-  readonly holders: Pick<KnownHolders, 'lockOf'>;
+  readonly holders: Pick<KnownHolders, 'holderOf' | 'lockOf'>;
+  readonly readRecorded: ReadRecorded;
   readonly judge: (lock: Lock) => Judgement;
   readonly log: Logger;
 }
@@ -18,7 +19,9 @@ export interface LockReaderOptions {
  */
 export type ReadLock = (record: RecordIdentity, signal: AbortSignal) => Promise<JudgedLock | undefined>;
 
-export function createLockReader({ reader, holders, judge, log }: LockReaderOptions): ReadLock {
+export function createLockReader(options: LockReaderOptions): ReadLock {
+  const { reader, holders, readRecorded, judge, log } = options;
+
   /**
    * Helm numbers by one, so one read by name tells, which takes the API server no time. Only a gap in the history
    * hides a newer revision from it; the list that would find that may take too long where Secrets are many.
@@ -41,6 +44,7 @@ export function createLockReader({ reader, holders, judge, log }: LockReaderOpti
     const stored = await reader.at(record.release, record.number, signal);
     if (stored?.uid !== record.uid || !isPending(stored.status)) return undefined;
     if (await isShadowed(record, signal)) return undefined;
+    if (holders.holderOf(stored) === undefined) await readRecorded(stored, signal);
     const lock = holders.lockOf(stored);
     return { lock, judgement: judge(lock) };
   };

@@ -36,6 +36,9 @@ export interface Change {
 /** One revision of one release, as one stored object. A claim or a record about any other says nothing of this one. */
 export type RecordIdentity = Pick<Revision, 'release' | 'number' | 'uid'>;
 
+/** Reads what is recorded of a record, unless that is known already. The next `lockOf` and `holderOf` go by it. */
+export type ReadRecorded = (record: RecordIdentity, signal: AbortSignal) => Promise<void>;
+
 export interface KnownHolders {
   /** A record was allowed to be created; it may or may not appear. */
   admitted(deploy: Pick<Deploy, 'release' | 'revision' | 'uid' | 'client'>): void;

@@ -13,6 +13,8 @@ export interface RecordedLocks {
   readonly entries: ReadonlyMap<string, ReleaseLock>;
   /** What is recorded of this very record. */
   recordOf(record: RecordIdentity): Pick<Lock, 'holder'> | undefined;
+  /** A live read has found this one. What the watch tells goes before it. */
+  learn(entry: ReleaseLock): void;
   /** The ReleaseLock that tells of this record, or did so a moment ago, as Events are told of it. */
   readonly subjectFor: SubjectFor;
   /** Whether all that are stored are known. */
@@ -30,19 +32,31 @@ export type SubjectFor = (record: Omit<EventSubject, 'kind'>) => EventSubject | 
 /** A lock that was cleared is told of when its ReleaseLock may be gone. */
 const MAX_GONE = 1_000;
 
+/** So many records are remembered that a live read told of. */
+const MAX_LEARNED = 1_000;
+
 /** @param onChange told of the key of the one that has changed, or of none after a list */
 export function createRecordedLocks(onChange: (key?: string) => void): RecordedLocks {
   const entries = new Map<string, ReleaseLock>();
   /** By the uid of the record. */
   const gone = new LRUCache<string, EventSubject>({ max: MAX_GONE });
+  /** By the key of the entry. */
+  const learned = new LRUCache<string, ReleaseLock>({ max: MAX_LEARNED });
   let isComplete = false;
+
+  function specOf(record: RecordIdentity): ReleaseLockSpec | undefined {
+    const key = entryKey(record.release);
+    const known = [entries.get(key), learned.get(key)];
+    return known.find((entry) => entry?.spec && tellsOf(entry.spec, record))?.spec;
+  }
+
   return {
     entries,
-    recordOf({ release, number, uid }) {
-      const { spec } = entries.get(entryKey(release)) ?? {};
-      const isAboutIt = spec?.recordUID === uid && spec.revision === number && spec.driver === release.driver;
-      return isAboutIt ? { holder: spec.holder && holderIn(spec.holder) } : undefined;
+    recordOf(record) {
+      const spec = specOf(record);
+      return spec && { holder: spec.holder && holderIn(spec.holder) };
     },
+    learn: (entry) => void learned.set(entryKey(entry.metadata), entry),
     subjectFor({ namespace, name, uid }) {
       const release = parseRecordName(name)?.release ?? '';
       const entry = entries.get(entryKey({ namespace, name: release }));
@@ -73,6 +87,10 @@ export function createRecordedLocks(onChange: (key?: string) => void): RecordedL
       },
     },
   };
+}
+
+function tellsOf(spec: ReleaseLockSpec, { release, number, uid }: RecordIdentity): boolean {
+  return spec.recordUID === uid && spec.revision === number && spec.driver === release.driver;
 }
 
 function toSubject({ metadata: { namespace, name, uid } }: ReleaseLock): EventSubject {

@@ -176,8 +176,8 @@ async function everything(t: Test, w: World, driver: Driver): Promise<void> {
   t.match(await bob.get(`/${gap}/wait?timeout=1`), { status: 204 });
   t.match(
     await w.admin.list('/api/v1/namespaces/prod/events?fieldSelector=reason%3DCleared'),
-    { length: 2 },
-    'both clears are told as Events',
+    { length: 4 },
+    'both clears are told as Events, on the record and on its ReleaseLock',
   );
   await until(
     () => w.admin.list(LOCKS),
@@ -187,6 +187,7 @@ async function everything(t: Test, w: World, driver: Driver): Promise<void> {
   const proven = w.logs.nextLine('the holder of a lock is dead');
   await removePod(w, 'one');
   t.match(await proven, { pod: 'ci/one', how: 'is gone' });
+  t.match(await w.logs.line('cleared', ({ release }) => release === 'one'), { trigger: 'sweep' });
 }
 
 const OUR_BINDING = 'RBAC: allowed by ClusterRoleBinding "lockkeeper"';

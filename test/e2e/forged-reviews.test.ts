@@ -2,55 +2,19 @@
  * Reviews that no API server sent: a stranger knows the uid of a live record, and names a pod that does not exist. Whatever becomes
  * of Lockkeeper's watches meanwhile, the lock keeps its holder, at each replica.
  */
-import type { ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
-import type { Cluster } from '../clusters/cluster.ts';
-import { writeKubeconfig } from '../clusters/kubeconfig.ts';
 import { startCluster } from '../clusters/start.ts';
 import { type DeployOptions, deployReview } from '../fixtures/reviews.ts';
-import { LOCKKEEPER, startServiceOn } from '../support/lockkeeper.ts';
-import { startPassage } from '../support/passage.ts';
+import { startServiceOn } from '../support/lockkeeper.ts';
 import { record } from '../support/records.ts';
 import { restClient } from '../support/rest.ts';
 import { serving } from '../support/serving.ts';
 import { until } from '../support/until.ts';
+import { behindProxy } from './behind-proxy.ts';
 import { askThrough } from './webhook.ts';
 
 const SECRETS = '/api/v1/namespaces/prod/secrets';
 const RECORD = `${SECRETS}/sh.helm.release.v1.api.v1`;
-
-/** A cluster as Lockkeeper sees it, whose watches can be cut, or kept from beginning anew. */
-async function behindProxy(t: Test, cluster: Cluster) {
-  const open = new Set<ServerResponse>();
-  let silence = Promise.resolve();
-  const proxy = await startPassage(t, cluster, {
-    async mayPass({ url = '' }) {
-      if (url.includes('watch=true')) await silence;
-      return true;
-    },
-    onAnswer({ url = '' }, response) {
-      if (!url.includes('watch=true')) return;
-      open.add(response);
-      response.on('close', () => open.delete(response));
-    },
-  });
-  const kubeconfig: Cluster['kubeconfig'] = async ({ user = LOCKKEEPER } = {}) => {
-    const token = await cluster.token(user);
-    return writeKubeconfig(cluster.folder, { ...proxy, token, user, namespace: undefined });
-  };
-  return {
-    cluster: { ...cluster, kubeconfig } as Cluster,
-    cutWatches() {
-      for (const response of open) response.destroy();
-    },
-    /** No watch begins until the returned function is called. */
-    silenceWatches(): () => void {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      silence = promise;
-      return resolve;
-    },
-  };
-}
 
 async function world(t: Test, replicas: number) {
   const cluster = await startCluster(t);

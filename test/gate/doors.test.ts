@@ -130,6 +130,7 @@ function tableHandlers() {
     },
     readStatus: async (_driver, payload) => payload,
     isListed: () => true,
+    readRecorded: async () => {},
     clock,
     date: clock.date,
     log: testLog().log,

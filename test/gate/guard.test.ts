@@ -69,8 +69,10 @@ function guardIn({ revisions = [pending(42)], drivers = DRIVERS, holder, ...worl
         },
       },
       holders: {
+        holderOf: ({ uid }) => (uid === 'uid-of-6' ? holder : undefined),
         lockOf: (revision) => ({ revision, holder: revision.uid === 'uid-of-6' ? holder : undefined }),
       },
+      readRecorded: async () => {},
       judge: (lock) => judge(lock, limits(STALE_AFTER_SECONDS), NOW),
       log: logs.log,
     }),

@@ -1,7 +1,9 @@
 /** ReleaseLocks as the watch tells them. */
 import t from 'tap';
 import type { ReleaseLock } from '../../src/kubernetes/release-locks.ts';
+import { createRecordedReader } from '../../src/locks/read-recorded.ts';
 import { createRecordedLocks } from '../../src/locks/recorded.ts';
+import { testLog } from '../support/log.ts';
 import { revision } from '../support/revisions.ts';
 
 function entry(name: string, spec?: ReleaseLock['spec']): ReleaseLock {
@@ -88,3 +90,48 @@ t.test('what is recorded of a revision is recorded of its very record', async (t
     t.strictSame(recorded.recordOf(six), { holder: client });
   }
 });
+
+t.test('an entry that a live read found counts until the watch tells of it', async (t) => {
+  const { recorded, changed } = harness();
+  const six = revision(6, 'pending-upgrade');
+  recorded.learn(entry('api', { ...SPEC, holder: { user: 'bob' } }));
+  t.match(recorded.recordOf(six), { holder: { user: 'bob' } });
+  t.equal(recorded.recordOf({ ...six, uid: 'another' }), undefined, 'of that record alone');
+  t.same(changed, [], 'and is no news of the cluster');
+  recorded.follow.onList([entry('api', { ...SPEC, holder: { user: 'alice' } })]);
+  t.match(recorded.recordOf(six), { holder: { user: 'alice' } });
+});
+
+t.test(
+  'a ReleaseLock is read only where none is known, and one that cannot be read changes nothing',
+  async (t) => {
+    const { recorded } = harness();
+    const logs = testLog();
+    const asked: object[] = [];
+    let answer = async () => ({ items: [entry('api', { ...SPEC, holder: { user: 'bob' } })] });
+    const read = createRecordedReader({
+      store: {
+        list: async (_resource, selection) => {
+          asked.push(selection);
+          return { resourceVersion: '1', continueToken: undefined, ...(await answer()) };
+        },
+      },
+      recorded,
+      log: logs.log,
+    });
+    const six = revision(6, 'pending-upgrade');
+    const good = answer;
+    answer = () => Promise.reject(new Error('no answer'));
+    await read(six, new AbortController().signal);
+    t.equal(recorded.recordOf(six), undefined);
+    t.match(logs.lines, [{ msg: 'the ReleaseLock cannot be read', reason: 'Error: no answer' }]);
+    await t.rejects(read(six, AbortSignal.abort(new Error('hung up'))), /hung up/);
+    answer = good;
+    await read(six, new AbortController().signal);
+    t.match(recorded.recordOf(six), { holder: { user: 'bob' } });
+    t.match(asked.at(-1), { namespace: 'prod', fieldSelector: 'metadata.name=api' });
+    const before = asked.length;
+    await read(six, new AbortController().signal);
+    t.equal(asked.length, before, 'it is known now');
+  },
+);
