@@ -2,8 +2,9 @@
  * What `helm test` proves: that the gate refuses a second deploy beside one that is under way. It forges the records that
  * Helm would write: the first is stored, and taken away again; the second is asked for by a dry run, and never stored.
  */
+
 import type { Clock } from './clock.ts';
-import { ALLOW_DELETE } from './gate/words.ts';
+import { ALLOW_DELETE } from './gate/marks.ts';
 import { type Driver, RECORD_TYPE, recordName } from './helm/release.ts';
 import { pathOf } from './kubernetes/client.ts';
 import { KubernetesError, type Requests } from './kubernetes/requests.ts';

@@ -287,7 +287,7 @@ t.test('a lock where deploys are not held has a door all the same', async (t) =>
     ({ code }) => code === 200,
   );
   t.match(body, { spec: { revision: 1, status: PENDING } });
-  t.match(await admin.request('DELETE', door), { code: 409, body: { message: /It counts as live/ } });
+  t.match(await admin.request('DELETE', door), { code: 409, body: { message: /it counts as live/ } });
 });
 
 t.test('metrics tell of holds and watches', async (t) => {

@@ -1,4 +1,5 @@
 /** `lockkeeper clear` */
+
 import {
   type ClearRequest,
   MAX_REASON_LENGTH,
@@ -7,8 +8,8 @@ import {
   tidyReason,
 } from '../gate/clearing.ts';
 import type { Judgement, Lock } from '../gate/lock.ts';
+import { FORCE, REASON } from '../gate/marks.ts';
 import { judge, silenceOnly } from '../gate/verdict.ts';
-import { FORCE, REASON } from '../gate/words.ts';
 import { type Arguments, onlyRelease } from './arguments.ts';
 import { askLockkeeper } from './ask-lockkeeper.ts';
 import { type Cluster, withCluster } from './cluster.ts';

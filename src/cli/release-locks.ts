@@ -1,7 +1,7 @@
 /** ReleaseLocks as the command line reads and deletes them: what Lockkeeper knows of a lock, beyond Helm's record. */
-import { isMarked } from '../gate/decision.ts';
+
 import type { Holder, Lock } from '../gate/lock.ts';
-import { FORCE } from '../gate/words.ts';
+import { FORCE, isMarked } from '../gate/marks.ts';
 import type { Driver } from '../helm/release.ts';
 import type { ReleaseLockSpec, ReleaseLockStatus } from '../kubernetes/release-locks.ts';
 import { orNone, type Requests } from '../kubernetes/requests.ts';

@@ -11,24 +11,25 @@
  * A lock whose holder is dead gives way to any deploy. One whose holder has been silent for too long gives way to a
  * rollback, the remedy that Helm's users know. And a holder that failed may roll back what it left pending itself.
  */
+
 import {
   type Driver,
   isPending,
-  isRecordName,
   isSelectable,
   isUnderWay,
   type PendingStatus,
   parseRecordName,
   parseRevisionNumber,
-  RECORD_TYPE,
   type Release,
 } from '../helm/release.ts';
 import type { Denial, Review } from './admission-review.ts';
 import { isStale, passageOf } from './doors.ts';
+import { isAddressable, isHelmRecord } from './helm-record.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
+import { ALLOW_DELETE, isMarked } from './marks.ts';
 import { relationOf } from './same-client.ts';
 import { judge, type StaleLimits } from './verdict.ts';
-import { ALLOW_DELETE, lostTheRace, malformed, ungated } from './words.ts';
+import { lostTheRace, malformed, ungated } from './words.ts';
 
 /** The creation of a pending revision: what the gate is about. */
 export interface Deploy {
@@ -179,26 +180,6 @@ const ENDED: readonly string[] = ['failed', 'superseded', 'uninstalling', 'unins
 /** Whether the fence refuses it; the rule itself is in deploy/chart/templates/fence.yaml. */
 export function isFenced(was: string, becomes: string): boolean {
   return ENDED.includes(was) || (was === 'deployed' && isPending(becomes));
-}
-
-/** As people mark things: `=true`, or with nothing at all; and as they take it back. */
-export function isMarked(annotations: Review['annotations'], mark: string): boolean {
-  return mark in annotations && annotations[mark] !== 'false';
-}
-
-/** A Secret says so by its type; a ConfigMap has none, so its name and its owner must both say so. */
-export function isHelmRecord({
-  driver,
-  type,
-  labels,
-  name,
-}: Pick<Review, 'driver' | 'type' | 'labels' | 'name'>): boolean {
-  return (driver === 'secrets' && type === RECORD_TYPE) || (labels.owner === 'helm' && isRecordName(name));
-}
-
-/** Whether it can be looked for. */
-export function isAddressable({ namespace, objectUid }: Review, release: string): boolean {
-  return isSelectable(release) && namespace !== '' && objectUid !== '';
 }
 
 /** Rule 2: the release and revision that a record claims to be, or in words where it contradicts itself. */

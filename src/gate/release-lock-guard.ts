@@ -5,29 +5,32 @@
  * Whoever can reach Lockkeeper can forge a review, and name any user in it. So a live lock is cleared only if the stored
  * object bears the mark; and to mark it takes the same right, which the API server's own review has to pass.
  */
+
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { DRIVERS, isSelectable } from '../helm/release.ts';
 import type { Denial, ReleaseLockWrite, Review, Verdict } from './admission-review.ts';
 import { type Clearer, type ClearOutcome, type Target, tidyReason } from './clearing.ts';
-import { isMarked, KUBERNETES } from './decision.ts';
+import { KUBERNETES } from './decision.ts';
 import { isStale } from './doors.ts';
 import type { Call } from './hold.ts';
 import type { Judgement, Lock, User } from './lock.ts';
 import { describeLock } from './log-fields.ts';
+import { FORCE, isMarked, REASON } from './marks.ts';
 import type { IsOurs } from './ourselves.ts';
 import {
   anotherLock,
   clearedByHand,
   keptAlive,
   lostTo,
+  markedToEnd,
   markGone,
   notCleared,
   notYours,
 } from './release-lock-words.ts';
 import { forbidden, RESOURCE, type Right } from './rights.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
-import { FORCE, type JudgedLock, REASON, who, wouldClear } from './words.ts';
+import { type JudgedLock, who, wouldClear } from './words.ts';
 
 export interface ReleaseLockGuard {
   /**
@@ -78,8 +81,9 @@ export function createReleaseLockGuard(options: ReleaseLockGuardOptions): Releas
       return refuse(review, { code: 403, message: notYours({ namespace, name }) });
     }
     const isNew = !isMarked(before.annotations, FORCE) && isMarked(review.annotations, FORCE);
-    const denial = isNew ? await lacksForce(review, user, signal) : undefined;
-    return denial ? refuse(review, denial) : ALLOWED;
+    if (!isNew) return ALLOWED;
+    const denial = await lacksForce(review, user, signal);
+    return denial ? refuse(review, denial) : { allowed: true, warnings: [markedToEnd({ namespace, name })] };
   }
 
   async function deletion(

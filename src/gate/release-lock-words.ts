@@ -1,8 +1,9 @@
 /** What people read when they delete or write a ReleaseLock. */
+
 import { isStale } from './doors.ts';
 import type { Judgement, Lock } from './lock.ts';
-import { FORCE_RIGHT } from './rights.ts';
-import { FORCE, type JudgedLock, lockedBy, recordOf } from './words.ts';
+import { FORCE } from './marks.ts';
+import { endLive, type JudgedLock, lockedBy, recordOf, waitOrAsk } from './words.ts';
 
 interface Name {
   readonly namespace: string;
@@ -20,14 +21,14 @@ export function notYours({ namespace, name }: Name): string {
 
 /** The lock is live. */
 export function keptAlive({ lock, judgement }: JudgedLock, now: number): string {
-  const { namespace, name } = lock.revision.release;
-  const entry = `rlock ${name} -n ${namespace}`;
-  return [
-    lockedBy(lock, now),
-    `It counts as live: ${judgement.reason}.`,
-    `If you know that its holder is dead, clear it now. That takes ${FORCE_RIGHT}:`,
-    `kubectl annotate ${entry} ${FORCE}=true && kubectl delete ${entry}`,
-  ].join(' ');
+  const { verdict, reason } = judgement;
+  if (verdict === 'ending') return `${lockedBy(lock, now)} Just wait: ${reason}.`;
+  return [lockedBy(lock, now), waitOrAsk(lock, reason), endLive({ ...lock, isListed: true })].join(' ');
+}
+
+/** The answer to the mark. */
+export function markedToEnd({ namespace, name }: Name): string {
+  return `the lock of release ${namespace}/${name} is marked, and may be ended now, even if it is live: kubectl delete rlock ${name} -n ${namespace}`;
 }
 
 /** What is deleted told of a revision that locks nothing any more. @param lock of now */

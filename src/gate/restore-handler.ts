@@ -1,18 +1,20 @@
 /** Reviews of records that come into being with a status that no deploy begins with: they wait for nobody, and pass no lock. */
+
 import type { Logger } from 'pino';
 import { isUnderWay, type Release, type Revision } from '../helm/release.ts';
 import type { Verdict } from './admission-review.ts';
-import { isMarked, type Restore } from './decision.ts';
+import type { Restore } from './decision.ts';
 import { restoreRefused } from './door-words.ts';
 import { passageOf } from './doors.ts';
 import type { Call } from './hold.ts';
 import type { Judgement, Lock } from './lock.ts';
 import { describeLock } from './log-fields.ts';
+import { ALLOW_DELETE, isMarked } from './marks.ts';
 import type { KnownHolders, Reader } from './ports.ts';
 import { readSignal } from './read-signal.ts';
 import { relationOf } from './same-client.ts';
 import { type Chapter, refusedToEnd } from './story.ts';
-import { ALLOW_DELETE, type JudgedLock, who } from './words.ts';
+import { type JudgedLock, who } from './words.ts';
 
 export interface RestoreHandler {
   /** @throws if the cluster cannot be read, or the caller hung up */

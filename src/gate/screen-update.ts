@@ -1,9 +1,11 @@
 /** What an UPDATE of a record means for the lock of its release, as far as the review tells by itself. */
+
 import { type Driver, isPending, parseRecordName, type Release } from '../helm/release.ts';
 import type { Review } from './admission-review.ts';
-import { isAddressable, isHelmRecord, isMarked, KUBERNETES, type Restore, restoreOf } from './decision.ts';
+import { KUBERNETES, type Restore, restoreOf } from './decision.ts';
+import { isAddressable, isHelmRecord } from './helm-record.ts';
 import type { Client } from './lock.ts';
-import { ALLOW_DELETE } from './words.ts';
+import { ALLOW_DELETE, isMarked } from './marks.ts';
 
 /** A write that may end a lock, or pass it. */
 export interface RecordUpdate {

@@ -2,10 +2,12 @@
  * What people read when the gate says no. Every refusal says which revision holds the lock, its status, for
  * how long and who made it, what was not changed, and the exact next command.
  */
+
 import { helmCommand } from '../helm/command.ts';
 import { type Driver, isPending, recordName } from '../helm/release.ts';
 import { isStale } from './doors.ts';
 import type { Client, Judgement, Lock } from './lock.ts';
+import { ALLOW_DELETE, FORCE, isMarked } from './marks.ts';
 import { FORCE_RIGHT } from './rights.ts';
 
 /** Rule 2. */
@@ -33,13 +35,13 @@ export function lostTheRace(rival: Lock, revision: number, now: number): string 
 }
 
 /**
- * Rule 7, when the client is to come back by itself. Helm prints this only once it has no attempts left
- * (it sends a request 11 times), so the text must be true for both readers: a log and a person.
+ * The client is to come back by itself. Helm prints this only once it has no attempts left (it sends a request 11 times), so
+ * the text must be true for both readers: a log and a person.
  */
 export function locked({ lock, judgement }: JudgedLock, now: number): string {
   return [
     lockedBy(lock, now),
-    'It will be retried automatically; if this is the last line you see, the retries are used up.',
+    'Helm tries again by itself. If Helm prints this, it has given up: run your command again.',
     wayOut(lock, judgement),
   ].join(' ');
 }
@@ -88,15 +90,6 @@ export interface JudgedLock {
   readonly judgement: Judgement;
 }
 
-/** On the record of a live lock, it says that the record may be deleted all the same. */
-export const ALLOW_DELETE = 'lockkeeper.dev/allow-delete';
-
-/** On the ReleaseLock of a live lock, it says that the lock may be cleared all the same, by whoever has the right. */
-export const FORCE = 'lockkeeper.dev/force';
-
-/** On the ReleaseLock of a lock that is to be cleared: why, in the words of the person who clears it. */
-export const REASON = 'lockkeeper.dev/reason';
-
 export function lockedBy(lock: Lock, now: number): string {
   return `release ${named(lock)} is locked by revision ${described(lock, now)}. Nothing was changed.`;
 }
@@ -109,37 +102,44 @@ export function recordOf({ revision: { release, number } }: Lock): string {
 
 export function wayOut(lock: Lock, { verdict, reason }: Judgement): string {
   const { see, mark, end } = commandsFor(lock);
-  if (isStale({ verdict })) return `To see the lock: ${see}. It is stale (${reason}): end it with: ${end}`;
+  // The command comes last, and ends the text: what is copied to the end works.
+  if (isStale({ verdict })) return `It is stale (${reason}). To see the lock: ${see}. End it with: ${end}`;
   if (verdict === 'ending') return `Just wait: ${reason}. To see the lock: ${see}`;
-  const right = lock.isListed ? `. That takes ${FORCE_RIGHT}` : ' with';
-  return [
-    `To see the lock: ${see}.`,
-    `It counts as live: ${reason}.`,
-    // The command comes last, and ends the text: what is copied to the end works.
-    `If you know that its holder is dead, end it now${right}: ${mark} && ${end}`,
-  ].join(' ');
+  return `${waitOrAsk(lock, reason)} To see the lock: ${see}. ${mark}`;
 }
 
-/** Ends a stale lock. */
+/** What to do about a lock that is live, before anything else. */
+export function waitOrAsk({ holder }: Lock, reason: string): string {
+  const whom = holder === undefined ? 'its holder is unknown, and it' : 'or ask its holder: it';
+  return `Wait for it, ${whom} counts as live (${reason}).`;
+}
+
+/** How to end a live lock, as a sentence. One command at a time: the answer to the mark names the next. */
+export function endLive(lock: Lock): string {
+  return commandsFor(lock).mark;
+}
+
+/** Ends a lock that is stale, or marked. */
 export function clearCommand(lock: Lock): string {
   return commandsFor(lock).end;
 }
 
 /** How to look at a lock, to mark it as one that may be ended although it is live, and to end it. */
 function commandsFor(lock: Lock): { see: string; mark: string; end: string } {
+  const ifDead = 'If you know that its holder is dead,';
   const record = recordOf(lock);
   if (!lock.isListed) {
-    return {
-      see: historyCommand(lock),
-      mark: `kubectl annotate ${record} ${ALLOW_DELETE}=true`,
-      end: `kubectl delete ${record}`,
-    };
+    const end = `kubectl delete ${record}`;
+    const mark = isMarked(lock.revision.annotations ?? {}, ALLOW_DELETE)
+      ? `Its record is marked as one that may be deleted. ${ifDead} end it with: ${end}`
+      : `${ifDead} mark its record, which may then be deleted: kubectl annotate ${record} ${ALLOW_DELETE}=true`;
+    return { see: historyCommand(lock), mark, end };
   }
   const { name, namespace } = lock.revision.release;
   const listed = `rlock ${name} -n ${namespace}`;
   return {
     see: `kubectl get ${listed}`,
-    mark: `kubectl annotate ${listed} ${FORCE}=true`,
+    mark: `${ifDead} mark the lock, which may then be ended. That takes ${FORCE_RIGHT}: kubectl annotate ${listed} ${FORCE}=true`,
     end: `kubectl delete ${listed}`,
   };
 }

@@ -94,7 +94,10 @@ t.test('the commands for kubectl are taken out of the words of Lockkeeper, and n
   const kept = 'release prod/api is locked by revision 6 (pending-upgrade, 5s, alice). Nothing was changed.';
   const became = 'the lock of release prod/api was not cleared:';
   for (const [words, expected] of [
-    [keptAlive({ lock, judgement: LIVE }, 5_000), `${kept} It counts as live: created 5s ago.`],
+    [
+      keptAlive({ lock, judgement: LIVE }, 5_000),
+      `${kept} Wait for it, or ask its holder: it counts as live (created 5s ago).`,
+    ],
     [lostTo(lock, 'revision 6 is deployed now'), `${became} revision 6 is deployed now. Nothing was lost.`],
     [notClearedByGate(lock, 'it is no gzip'), `${became} it is no gzip.`],
     ['End it: lockkeeper clear api -n prod', ''],

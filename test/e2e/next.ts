@@ -15,6 +15,7 @@ import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { REAL, startCluster } from '../clusters/start.ts';
 import { type Write, watchWrites } from '../clusters/writes.ts';
 import { type Doorway, startDoorway } from '../support/doorway.ts';
+import { LOCKKEEPER } from '../support/lockkeeper.ts';
 import { LOCKS, type RestClient, restClient } from '../support/rest.ts';
 import { type HelmVersion, helmBinary } from '../tools/binaries.ts';
 import { helmEnvironment, type RunningProgram, type RunResult, startHelm } from '../tools/run.ts';
@@ -431,6 +432,7 @@ const isNewJob = ({ verb, object }: Write) => verb === 'ADDED' && object.kind ==
 async function world(t: Test, version: HelmVersion, driver: Driver): Promise<World> {
   const cluster = await startCluster(t);
   const admin = await cluster.client();
+  const keeper = await cluster.client(LOCKKEEPER);
   await admin.createNamespace('prod');
   const writes = await watchWrites(admin);
   t.teardown(() => writes.stop());
@@ -500,7 +502,7 @@ async function world(t: Test, version: HelmVersion, driver: Driver): Promise<Wor
     },
     async load(saved) {
       for (const path of KEPT) await admin.remove(path);
-      for (const { path, object } of saved.toSorted(newestFirst)) await restore(admin, path, object);
+      for (const { path, object } of saved.toSorted(newestFirst)) await restore(admin, keeper, path, object);
       await cluster.letTimePass(STALE_AFTER_MS);
     },
   };
@@ -527,12 +529,15 @@ function newestFirst({ object: one }: Saved, { object: other }: Saved): number {
   return other.metadata.name.localeCompare(one.metadata.name, 'en', { numeric: true });
 }
 
-/** The API server asks nobody about a record that is pending only after it was created. */
-async function restore(admin: ApiClient, path: string, object: Sent): Promise<void> {
+/**
+ * The API server asks nobody about a record that is pending only after it was created. One that is uninstalling passes a lock
+ * above it by Lockkeeper's own hand alone.
+ */
+async function restore(admin: ApiClient, keeper: ApiClient, path: string, object: Sent): Promise<void> {
   const { managedFields: _owners, ...metadata } = object.metadata;
   const { status: _status, ...labels } = metadata.labels ?? {};
   await admin.create(path, { ...object, metadata: { ...metadata, labels } });
-  await admin.replace(`${path}/${metadata.name}`, object);
+  await keeper.replace(`${path}/${metadata.name}`, object);
 }
 
 /** All revisions, oldest first. */

@@ -325,11 +325,10 @@ t.test('given a live lock, when its record is deleted, then the refusal tells wh
   const message =
     'release prod/api: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner) is being deployed. ' +
     'Without its record another deploy could run beside it, so the record was kept. ' +
-    'To see the lock: helm history api -n prod. It counts as live: created 42s ago, stale in 14m18s ' +
-    'unless it is written again. ' +
-    'If you know that its holder is dead, end it now with: kubectl annotate secret ' +
-    'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-    'kubectl delete secret sh.helm.release.v1.api.v6 -n prod';
+    'Wait for it, or ask its holder: it counts as live (created 42s ago, stale in 14m18s ' +
+    'unless it is written again). To see the lock: helm history api -n prod. ' +
+    'If you know that its holder is dead, mark its record, which may then be deleted: kubectl annotate secret ' +
+    'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true';
   t.same(verdict, { allowed: false, denial: { code: 409, message } });
   t.match(logs.lines, [
     {

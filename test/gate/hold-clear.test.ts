@@ -224,7 +224,10 @@ t.test('given a stale lock that cannot be cleared, then it is held, and each cal
     await equalState(t, first, 'waiting', `${given}: woken, and still locked`);
     t.equal(clears.requests.length, 1, `${given}: not tried again in this call`);
     clock.advance(1);
-    t.match(messageOf(await first.verdict), /It is stale \(.*\): end it with: kubectl delete secret /);
+    t.match(
+      messageOf(await first.verdict),
+      /It is stale \(.*\)\. To see the lock: .*\. End it with: kubectl delete secret /,
+    );
     t.equal(first.state(), '429');
 
     clears.answer = answer;
@@ -322,7 +325,7 @@ t.test(
   async (t) => {
     const { gate, clears } = locked(900);
     const verdict = await ask(gate, { ...UPGRADE, dryRun: true }).verdict;
-    t.match(messageOf(verdict), /a real deploy would wait for it now\. .* It is stale \(/);
+    t.match(messageOf(verdict), /a real deploy would wait for it now\. It is stale \(/);
     t.same(clears.requests, []);
   },
 );
@@ -402,7 +405,7 @@ t.test('given a held rollback, when the holder writes again, then it does not ex
   await equalState(t, rollback, 'waiting', 'it looked, and the lock is live');
   t.same(clears.requests, []);
   clock.advance(1);
-  t.match(messageOf(await rollback.verdict), /It counts as live: last written 10s ago, stale in 14m50s /);
+  t.match(messageOf(await rollback.verdict), /it counts as live \(last written 10s ago, stale in 14m50s /);
 });
 
 t.test(

@@ -80,12 +80,11 @@ t.test('trap 6: at the end of the hold, 429 sends the client away and it comes b
   t.equal(
     verdict.allowed ? '' : verdict.denial.message,
     'release prod/api is locked by revision 6 (pending-upgrade, 10s, holder unknown). Nothing was changed. ' +
-      'It will be retried automatically; if this is the last line you see, the retries are used up. ' +
-      'To see the lock: helm history api -n prod. It counts as live: created 10s ago, stale in 14m50s ' +
-      'unless it is written again. ' +
-      'If you know that its holder is dead, end it now with: kubectl annotate secret ' +
-      'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-      'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
+      'Helm tries again by itself. If Helm prints this, it has given up: run your command again. ' +
+      'Wait for it, its holder is unknown, and it counts as live (created 10s ago, stale in 14m50s ' +
+      'unless it is written again). To see the lock: helm history api -n prod. ' +
+      'If you know that its holder is dead, mark its record, which may then be deleted: kubectl annotate secret ' +
+      'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true',
   );
 
   clock.advance(20_000);
@@ -147,11 +146,11 @@ t.test('after MAX_WAIT_SECONDS, counted over all calls of a client: 409 and the 
           code: 409,
           message:
             'release prod/api is locked by revision 6 (pending-upgrade, 1m5s, holder unknown). Nothing was changed. ' +
-            'Yours waited for 1m5s, which is as long as lockkeeper lets a deploy wait. To see the lock: helm history ' +
-            'api -n prod. It counts as live: created 1m5s ago, stale in 13m55s unless it is written again. ' +
-            'If you know that its holder is dead, end it now with: kubectl annotate secret ' +
-            'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-            'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
+            'Yours waited for 1m5s, which is as long as lockkeeper lets a deploy wait. Wait for it, its holder is ' +
+            'unknown, and it counts as live (created 1m5s ago, stale in 13m55s unless it is written again). ' +
+            'To see the lock: helm history api -n prod. ' +
+            'If you know that its holder is dead, mark its record, which may then be deleted: kubectl annotate secret ' +
+            'sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true',
         },
       });
     }

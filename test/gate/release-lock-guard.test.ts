@@ -158,9 +158,13 @@ t.test('given each write by each writer, then only these are refused', async (t)
     ),
   );
   const refused: string[] = [];
+  const warned = new Set<string>();
   for (const { what, mayForce, request } of cases) {
     const verdict = await guardIn({ mayForce }).review(request);
-    if (verdict.allowed) continue;
+    if (verdict.allowed) {
+      for (const warning of verdict.warnings) warned.add(`${request.user}: ${what}: ${warning}`);
+      continue;
+    }
     t.equal(verdict.denial.code, 403);
     refused.push(`${request.user}: ${what}${mayForce ? ', may force' : ''}`);
   }
@@ -174,6 +178,24 @@ t.test('given each write by each writer, then only these are refused', async (t)
     'alice: mark',
     'alice: mark again',
   ]);
+  const next =
+    'the lock of release prod/api is marked, and may be ended now, even if it is live: kubectl delete rlock api -n prod';
+  t.same([...warned], [`alice: mark: ${next}`, `alice: mark again: ${next}`], 'the mark is answered');
+});
+
+t.test('given a live lock whose holder is just gone, then the refusal says to wait', async (t) => {
+  const ending: Judgement = {
+    verdict: 'ending',
+    reason: 'its holder, pod ci/a, is gone; it is stale in 9s',
+    staleInSeconds: 9,
+  };
+  const verdict = await guardIn({ judgement: ending }).review({});
+  t.match(verdict, {
+    denial: {
+      code: 409,
+      message: / Just wait: its holder, pod ci\/a, is gone; it is stale in 9s\.$/,
+    },
+  });
 });
 
 t.test('given a write of what only Lockkeeper writes, then the refusal tells what to do', async (t) => {
@@ -257,9 +279,9 @@ t.test('given a live lock, then mark, right and the stored object decide', async
   const live =
     'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner).';
   const conflict =
-    `${live} Nothing was changed. It counts as live: created 42s ago. If you know that its holder is dead, clear it now. ` +
-    'That takes the right to delete releaselocks/force, which a namespace admin usually has: kubectl annotate rlock api -n prod lockkeeper.dev/force=true && ' +
-    'kubectl delete rlock api -n prod';
+    `${live} Nothing was changed. Wait for it, or ask its holder: it counts as live (created 42s ago). ` +
+    'If you know that its holder is dead, mark the lock, which may then be ended. ' +
+    'That takes the right to delete releaselocks/force, which a namespace admin usually has: kubectl annotate rlock api -n prod lockkeeper.dev/force=true';
   const forbidden =
     'alice may not delete releaselocks/force in namespace prod. A namespace admin usually may. Grant it by this rule in a Role in namespace prod, or a ' +
     'ClusterRole, that is bound to alice: {"apiGroups":["lockkeeper.dev"],"resources":["releaselocks/force"],"verbs":["delete"]}';
@@ -367,7 +389,7 @@ t.test('given that somebody else was first, or the record cannot be edited, then
     [{ kind: 'other', lock: LOCK }, undefined],
     [
       { kind: 'live', lock: LOCK, judgement: LIVE },
-      /is locked by revision 6 .* It counts as live: created 42s ago/,
+      /is locked by revision 6 .* it counts as live \(created 42s ago/,
     ],
     [{ kind: 'changed', lock: LOCK, words: 'revision 6 is deployed now' }, lost],
     [{ kind: 'unreadable', lock: LOCK, words: 'it is no gzip' }, unreadable],

@@ -99,7 +99,8 @@ t.test('another client may not end a live lock, and reads who holds it and what 
   const verdict = await review(update('failed', bob));
   const message =
     'release prod/api is locked by revision 6 (pending-upgrade, 42s, alice). Nothing was changed. ' +
-    'While it is live, only its holder may make it failed. To see the lock: kubectl get rlock api -n prod. ';
+    'While it is live, only its holder may make it failed. Wait for it, or ask its holder: it counts as live (created 42s ago). ' +
+    'To see the lock: kubectl get rlock api -n prod. ';
   t.match(verdict, { allowed: false, denial: { code: 409 } });
   t.ok(verdict.allowed === false && verdict.denial.message.startsWith(message), JSON.stringify(verdict));
   t.strictSame(asked, ['who am I', 'lock api 6 uid-of-6']);

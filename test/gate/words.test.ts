@@ -10,6 +10,7 @@ import {
   lostTheRace,
   malformed,
   waitedTooLong,
+  wayOut,
   who,
   wouldClear,
   wouldWait,
@@ -48,13 +49,12 @@ t.test(
           'ci/runner-7f9c). Nothing was changed.',
         name,
       );
-      t.match(text, 'To see the lock: helm history api -n prod.', name);
       t.match(
         text,
-        'It counts as live: created 42s ago, stale in 14m18s unless it is written again. ' +
-          'If you know that its holder is dead, end it now with: ' +
-          'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-          'kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
+        'Wait for it, or ask its holder: it counts as live (created 42s ago, stale in 14m18s unless it is written ' +
+          'again). To see the lock: helm history api -n prod. If you know that its holder is dead, mark its record, ' +
+          'which may then be deleted: ' +
+          'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true',
         name,
       );
     }
@@ -73,28 +73,29 @@ t.test('the commands work for releases kept in ConfigMaps, and for names with do
   t.match(text, 'To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod.');
   t.match(
     text,
-    / It is stale \(no sign of life for 42s, and 42s are enough\): end it with: kubectl delete configmap sh\.helm\.release\.v1\.app\.v2\.v6 -n prod$/,
+    / It is stale \(no sign of life for 42s, and 42s are enough\)\. To see the lock: HELM_DRIVER=configmap helm history app\.v2 -n prod\. End it with: kubectl delete configmap sh\.helm\.release\.v1\.app\.v2\.v6 -n prod$/,
   );
 });
 
 t.test('the way out of a live lock needs a mark, that of a stale one does not', async (t) => {
   const see = 'To see the lock: helm history api -n prod.';
+  const dead = 'If you know that its holder is dead, mark its record, which may then be deleted:';
   const end = 'kubectl delete secret sh.helm.release.v1.api.v6 -n prod';
   const mark = 'kubectl annotate secret sh.helm.release.v1.api.v6 -n prod lockkeeper.dev/allow-delete=true';
   const wayOuts: [string, number, string][] = [
     [
       'live',
       900,
-      `${see} It counts as live: created 42s ago, stale in 14m18s unless it is written again. ` +
-        `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
+      'Wait for it, or ask its holder: it counts as live (created 42s ago, stale in 14m18s unless it is written again). ' +
+        `${see} ${dead} ${mark}`,
     ],
     [
       'live for a second',
       43,
-      `${see} It counts as live: created 42s ago, stale in 1s unless it is written again. ` +
-        `If you know that its holder is dead, end it now with: ${mark} && ${end}`,
+      'Wait for it, or ask its holder: it counts as live (created 42s ago, stale in 1s unless it is written again). ' +
+        `${see} ${dead} ${mark}`,
     ],
-    ['stale', 30, `${see} It is stale (no sign of life for 42s, and 30s are enough): end it with: ${end}`],
+    ['stale', 30, `It is stale (no sign of life for 42s, and 30s are enough). ${see} End it with: ${end}`],
   ];
   const locks =
     'release prod/api is locked by revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
@@ -103,7 +104,7 @@ t.test('the way out of a live lock needs a mark, that of a stale one does not', 
     const judged = { lock: lock(), judgement: judge(lock(), limits(staleAfterSeconds), NOW) };
     t.equal(
       locked(judged, NOW),
-      `${locks} It will be retried automatically; if this is the last line you see, the retries are used up. ${wayOut}`,
+      `${locks} Helm tries again by itself. If Helm prints this, it has given up: run your command again. ${wayOut}`,
       `${given}: sent away`,
     );
     t.equal(
@@ -124,7 +125,7 @@ t.test('a lock that kubectl shows is seen and ended as what it shows', async (t)
   const live = { lock: listed, judgement: judge(listed, limits(900), NOW) };
   t.match(
     guarded(live, NOW),
-    / To see the lock: kubectl get rlock api -n prod\. It counts as live: .*\. If you know that its holder is dead, end it now\. That takes the right to delete releaselocks\/force, which a namespace admin usually has: kubectl annotate rlock api -n prod lockkeeper\.dev\/force=true && kubectl delete rlock api -n prod$/,
+    / or ask its holder: it counts as live \(.*\)\. To see the lock: kubectl get rlock api -n prod\. If you know that its holder is dead, mark the lock, which may then be ended\. That takes the right to delete releaselocks\/force, which a namespace admin usually has: kubectl annotate rlock api -n prod lockkeeper\.dev\/force=true$/,
   );
   const death = { how: 'is gone', provenAt: NOW - 11_000 };
   const holder = listed.holder && { ...listed.holder, podKind: 'job' as const };
@@ -136,7 +137,7 @@ t.test('a lock that kubectl shows is seen and ended as what it shows', async (t)
   );
   t.match(
     locked({ lock: dead, judgement: judge(dead, limits(900), NOW) }, NOW),
-    / It is stale \(its holder, pod ci\/runner-7f9c, is gone\): end it with: kubectl delete rlock api -n prod$/,
+    / It is stale \(its holder, pod ci\/runner-7f9c, is gone\)\. To see the lock: kubectl get rlock api -n prod\. End it with: kubectl delete rlock api -n prod$/,
   );
 });
 
@@ -160,12 +161,32 @@ t.test('whoever deletes the record of a live lock reads what would happen, and t
     guarded({ lock: live, judgement: judge(live, limits(900), NOW) }, NOW),
     'release prod/app.v2: revision 6 (pending-upgrade, 42s, system:serviceaccount:ci:runner in pod ' +
       'ci/runner-7f9c) is being deployed. Without its record another deploy could run beside it, so the record ' +
-      'was kept. To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. It counts as live: created ' +
-      '42s ago, stale in 14m18s unless it is written again. If you know that its holder is dead, end it now with: ' +
-      'kubectl annotate configmap sh.helm.release.v1.app.v2.v6 -n prod lockkeeper.dev/allow-delete=true && ' +
-      'kubectl delete configmap sh.helm.release.v1.app.v2.v6 -n prod',
+      'was kept. Wait for it, or ask its holder: it counts as live (created 42s ago, stale in 14m18s unless it is ' +
+      'written again). To see the lock: HELM_DRIVER=configmap helm history app.v2 -n prod. If you know that its ' +
+      'holder is dead, mark its record, which may then be deleted: ' +
+      'kubectl annotate configmap sh.helm.release.v1.app.v2.v6 -n prod lockkeeper.dev/allow-delete=true',
   );
 });
+
+t.test(
+  'a record that is marked is told as one that may be deleted, and not to be marked again',
+  async (t) => {
+    const annotations = { 'lockkeeper.dev/allow-delete': 'true' };
+    const marked = { ...lock(), revision: { ...lock().revision, annotations } };
+    const { holder: _, ...unknown } = marked;
+    for (const [each, whom] of [
+      [marked, 'or ask its holder: it'],
+      [{ ...unknown, holder: undefined }, 'its holder is unknown, and it'],
+    ] as const) {
+      t.equal(
+        wayOut(each, judge(each, limits(900), NOW)),
+        `Wait for it, ${whom} counts as live (created 42s ago, stale in 14m18s unless it is written again). ` +
+          'To see the lock: helm history api -n prod. Its record is marked as one that may be deleted. ' +
+          'If you know that its holder is dead, end it with: kubectl delete secret sh.helm.release.v1.api.v6 -n prod',
+      );
+    }
+  },
+);
 
 t.test('who', async (t) => {
   t.equal(who(runner), 'system:serviceaccount:ci:runner in pod ci/runner-7f9c');
