@@ -43,6 +43,22 @@ export function refusedAfter(waitedSeconds: number, lock: Lock, deploy: Deploy):
   return { reason: 'Refused', record: recordOf(lock), message };
 }
 
+/** An uninstall began to wait. */
+export function uninstallHeldBy(lock: Lock, client: Client): Chapter {
+  const { release, number } = lock.revision;
+  const message = `the uninstall of release ${release.name}, by ${who(client)}, waits for revision ${number} (${who(lock.holder)})`;
+  return { reason: 'Held', record: recordOf(lock), message };
+}
+
+/** An uninstall had read an older revision than the newest one. */
+export function uninstallRefusedFor(
+  { release, number, status, uid }: Revision,
+  { client, revision }: { readonly client: Client; readonly revision: number },
+): Chapter {
+  const message = `the uninstall of release ${release.name}, by ${who(client)}, was refused: it began at revision ${revision}, and there is revision ${number} (${status}). Helm ignores that, and deletes what revision ${revision} made`;
+  return { reason: 'Refused', record: recordAt(release, number, uid), message };
+}
+
 /** A guard kept it from whoever would have ended it. @param what they wanted to do, such as `delete its record` */
 export function refusedToEnd(lock: Lock, client: Client, what: string): Chapter {
   const { number, status, release } = lock.revision;

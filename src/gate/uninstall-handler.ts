@@ -19,6 +19,7 @@ import type { Change, KnownHolders, Reader, Watched } from './ports.ts';
 import { relationOf } from './same-client.ts';
 import type { RecordUpdate } from './screen-update.ts';
 import { createSleepers } from './sleepers.ts';
+import { type Chapter, uninstallHeldBy, uninstallRefusedFor } from './story.ts';
 import type { Waiters } from './waiters.ts';
 import { type JudgedLock, who } from './words.ts';
 
@@ -45,6 +46,8 @@ export interface UninstallHandlerOptions {
   /** Milliseconds since 1970, by the clock that stamps the records. */
   readonly date: () => number;
   readonly log: Logger;
+  /** Told of what is worth an Event; never of a dry run. Helm itself prints nothing of a wait or a refusal. */
+  readonly onStory: (chapter: Chapter) => void;
 }
 
 /** Answer this long before the caller gives up, so that the answer can be decided, sent and read. */
@@ -67,7 +70,7 @@ type Finding =
 const ALLOWED: Verdict = { allowed: true, warnings: [] };
 
 export function createUninstallHandler(options: UninstallHandlerOptions): UninstallHandler {
-  const { reader, watched, holders, judge, limits, hasRoom, waiters, clock, date, log } = options;
+  const { reader, watched, holders, judge, limits, hasRoom, waiters, clock, date, log, onStory } = options;
   const patience = createPatience(IDLE_MS, clock.now);
   const sleepers = createSleepers(clock);
   let held = 0;
@@ -90,8 +93,9 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
       });
       return passage === 'hold' ? { kind: 'wait', judged: { lock, judgement } } : answer(ALLOWED);
     }
-    const isTooLate = newest !== undefined && newest.number > update.revision;
-    return answer(isTooLate ? denied({ code: 409, message: uninstallTooLate(update, newest) }) : ALLOWED);
+    if (newest === undefined || newest.number <= update.revision) return answer(ALLOWED);
+    if (!update.dryRun) onStory(uninstallRefusedFor(newest, update));
+    return answer(denied({ code: 409, message: uninstallTooLate(update, newest) }));
   }
 
   function sendAway(update: RecordUpdate, client: ClientKey, judged: JudgedLock, waitedMs: number): Verdict {
@@ -101,10 +105,18 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
     return denied({ code: 429, message: uninstallWaits(judged, date()), retryAfterSeconds });
   }
 
+  /** Since when the client waits, over all its calls. An Event tells of it once, however often it comes back. */
+  function beginWait({ client }: RecordUpdate, key: ClientKey, start: number, lock: Lock): number {
+    const first = patience.wait(key, start);
+    if (first === start) onStory(uninstallHeldBy(lock, client));
+    return first;
+  }
+
   /** Looks until there is an answer, or no time is left in this call. */
   async function wait(update: RecordUpdate, answerAt: number, call: Call): Promise<Verdict> {
     const client = keyOfClient(update);
     const start = clock.now();
+    let since: number | undefined;
     let isHeld = false;
     let isSentAway = false;
     try {
@@ -127,7 +139,7 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
       }
       const { judged } = finding;
       if (update.dryRun) return denied({ code: 409, message: uninstallWaits(judged, date()) });
-      const since = patience.wait(client, start);
+      since ??= beginWait(update, client, start, judged.lock);
       const isFull = !isHeld && !hasRoom();
       if (sleepers.isClosed() || isFull || clock.now() >= answerAt) {
         isSentAway = true;

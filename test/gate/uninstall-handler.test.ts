@@ -3,6 +3,7 @@ import t from 'tap';
 import type { Verdict } from '../../src/gate/admission-review.ts';
 import type { Holder, Judgement } from '../../src/gate/lock.ts';
 import type { RecordUpdate } from '../../src/gate/screen-update.ts';
+import type { Chapter } from '../../src/gate/story.ts';
 import { createUninstallHandler } from '../../src/gate/uninstall-handler.ts';
 import { createWaiters } from '../../src/gate/waiters.ts';
 import type { Revision } from '../../src/helm/release.ts';
@@ -17,6 +18,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
   const clock = fakeClock();
   const logs = testLog();
   const waiters = createWaiters(clock.now);
+  const events: Chapter[] = [];
   const state = { stored: [] as Revision[], verdict: 'live' as Judgement['verdict'], reads: 0 };
   let wake = () => {};
   const handler = createUninstallHandler({
@@ -41,6 +43,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
     clock,
     date: clock.date,
     log: logs.log,
+    onStory: (event) => events.push(event),
   });
 
   function ask(changes: Partial<RecordUpdate> = {}, timeoutMs: number | undefined = 5_000) {
@@ -87,6 +90,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
     handler,
     clock,
     logs,
+    events,
     state,
     ask,
     waiting: () => waiters.waiting(API),
@@ -171,6 +175,38 @@ t.test(
     t.ok(waited > 700, `${waited} s`);
   },
 );
+
+t.test('Helm prints nothing of it, so an Event tells of a wait, and of a refusal', async (t) => {
+  const { ask, lock, change, events, clock } = world({ holder: { user: 'alice', pod: undefined } });
+  lock();
+  await ask({ dryRun: true }).verdict;
+  t.same(events, [], 'a dry run does not wait');
+  for (const attempt of [1, 2]) {
+    const uninstall = ask();
+    await settle();
+    clock.advance(3_000);
+    t.match(await uninstall.verdict, { denial: { code: 429 } }, `attempt ${attempt}`);
+    clock.advance(20_000);
+  }
+  const record = { driver: 'secrets', namespace: 'prod' } as const;
+  const held = {
+    reason: 'Held',
+    record: { ...record, name: 'sh.helm.release.v1.api.v6', uid: 'uid-of-6' },
+    message: 'the uninstall of release api, by bob, waits for revision 6 (alice)',
+  } as const;
+  t.same(events, [held], 'once, however often it comes back');
+  change(revision(7, 'deployed'), revision(6, 'superseded'));
+  for (const dryRun of [true, false]) await ask({ dryRun }).verdict;
+  const message =
+    'the uninstall of release api, by bob, was refused: it began at revision 6, and there is revision 7 (deployed). ' +
+    'Helm ignores that, and deletes what revision 6 made';
+  const refused = {
+    reason: 'Refused',
+    record: { ...record, name: 'sh.helm.release.v1.api.v7', uid: 'uid-of-7' },
+    message,
+  };
+  t.same(events, [held, refused]);
+});
 
 t.test('a stale lock, and a marked one, stop no uninstall', async (t) => {
   const stale = world();
