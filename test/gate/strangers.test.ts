@@ -58,6 +58,8 @@ function saidOf(lock: Lock, judgement: Judgement, deploy: Deploy, becomes: strin
     story.admittedAfter(5, deploy),
     story.refusedForRival(lock, deploy),
     story.refusedAfter(5, lock, deploy),
+    story.uninstallHeldBy(lock, client),
+    story.uninstallRefusedFor(lock.revision, { client, revision: 5 }),
     story.refusedToEnd(lock, client, `make it ${becomes}`),
     story.endedBy(lock, client, { status: becomes, isVisible: true }),
     story.keptOut(lock.revision, becomes, client),
