@@ -94,6 +94,14 @@ function secretPath(options: PathUpkeepOptions): PathUpkeep {
     }
   }
 
+  /** Another replica may have told API servers of what this one has not heard of. */
+  async function tokensFor(from: TokenKeeper, paths: readonly string[], signal: AbortSignal) {
+    const tokens = from.tokens();
+    if (!tokens || !isOpenToOlder(paths, tokens)) return tokens;
+    await from.look(signal);
+    return from.tokens();
+  }
+
   function publishedMs(token: string): number | undefined {
     const times = armed().map(({ onlyPathMs }) => onlyPathMs(pathOfToken(token)));
     return times.some((ms) => ms === undefined) ? undefined : Math.min(...(times as number[]));
@@ -114,12 +122,7 @@ function secretPath(options: PathUpkeepOptions): PathUpkeep {
     }),
     isSecret: true,
     async choosePath(found, signal) {
-      let tokens = keeper?.tokens();
-      if (tokens && isOpenToOlder(found.paths, tokens)) {
-        // Another replica may have told API servers of what this one has not heard of.
-        await keeper?.look(signal);
-        tokens = keeper?.tokens() ?? tokens;
-      }
+      const tokens = keeper && (await tokensFor(keeper, found.paths, signal));
       if (!tokens) return undefined;
       const older = isOpenToOlder(found.paths, tokens) ? await isOlderReplicaThere(signal) : false;
       return choosePath({ ...found, tokens, isOlderReplicaThere: older });

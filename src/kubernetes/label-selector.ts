@@ -53,7 +53,7 @@ const OPERATORS: Readonly<Record<string, Requirement['operator']>> = {
 function parseRequirement(text: string): Requirement {
   const match = SET.exec(text) ?? EQUALITY.exec(text) ?? EXISTENCE.exec(text);
   if (match === null) throw new Error(`${JSON.stringify(text)} is no requirement of a label selector`);
-  const { key = '', operator = '', values } = match.groups ?? {};
+  const { key, operator, values } = match.groups as { key: string; operator: string; values?: string };
   const given = values === undefined ? [] : values.split(',').map((value) => value.trim());
   return { key, operator: OPERATORS[operator] as Requirement['operator'], values: given };
 }

@@ -27,6 +27,6 @@ export function withPath({ url }: ClientConfig, wanted: string): Pick<ClientConf
 }
 
 function split(url: string): { readonly origin: string; readonly path: string } {
-  const origin = /^[a-z]+:\/\/[^/]*/i.exec(url)?.[0] ?? '';
+  const origin = url.replace(/^([a-z]+:\/\/[^/]*)?.*$/is, '$1');
   return { origin, path: url.slice(origin.length) };
 }

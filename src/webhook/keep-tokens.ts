@@ -44,6 +44,12 @@ export interface TokenKeeper {
 /** Replicas that start together lose a few times; whoever loses more often takes a breath first. */
 const MAX_LOSSES = 5;
 
+/** The tokens, and since when they are known here, by the clock of waits. */
+interface Known {
+  readonly tokens: Tokens;
+  readonly since: number;
+}
+
 /** For how long the tokens may stay as they are; or what is to be written, and told when it was. */
 type Change = { readonly ms: number } | { readonly tokens: Tokens; readonly told: string };
 
@@ -57,13 +63,14 @@ const TOLD = {
 export function keepTokens(options: KeepTokensOptions): TokenKeeper {
   const { store, makeToken, periodMs, publishedMs, onTokens, clock, random, log } = options;
   const name = `Secret ${store.namespace}/${store.name}`;
-  let known: { readonly tokens: Tokens; readonly since: number } | undefined;
+  let known: Known | undefined;
   let problem: string | undefined = `${name} has not been read yet`;
 
-  function learn(tokens: Tokens): void {
-    if (JSON.stringify(tokens) === JSON.stringify(known?.tokens)) return;
+  function learn(tokens: Tokens): Known {
+    if (known && JSON.stringify(tokens) === JSON.stringify(known.tokens)) return known;
     known = { tokens, since: clock.now() };
     onTokens();
+    return known;
   }
 
   /** Reads the tokens, and writes what is to be changed of them. Returns for how long they may stay as they are. */
@@ -72,16 +79,15 @@ export function keepTokens(options: KeepTokensOptions): TokenKeeper {
       throw new Error(`${name} was changed by others each time it was to be written`);
     const stored = await store.read(signal);
     const found = readTokens(stored?.data);
-    if (found) learn(found);
-    const change = found ? changeOf(found) : anew(stored);
+    const change = found ? changeOf(learn(found)) : anew(stored);
     if ('ms' in change) return change.ms;
     const isWritten = await write(stored, change.tokens, signal);
     if (isWritten) log.info({ secret: name }, change.told);
     return settle(signal, isWritten ? losses : losses + 1);
   }
 
-  function changeOf(tokens: Tokens): Change {
-    const step = stepFor(tokens);
+  function changeOf({ tokens, since }: Known): Change {
+    const step = stepFor(tokens, since);
     switch (step.kind) {
       case 'wait':
         return step;
@@ -94,10 +100,10 @@ export function keepTokens(options: KeepTokensOptions): TokenKeeper {
     }
   }
 
-  function stepFor(tokens: Tokens): TokenStep {
+  function stepFor(tokens: Tokens, since: number): TokenStep {
     return nextTokenStep(tokens, {
       date: clock.date(),
-      knownMs: clock.now() - (known?.since ?? clock.now()),
+      knownMs: clock.now() - since,
       publishedMs: publishedMs(tokens.current),
       periodMs,
     });

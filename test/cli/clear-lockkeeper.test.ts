@@ -1,6 +1,7 @@
 /** `lockkeeper clear` beside Lockkeeper itself, by people with the roles of a namespace. */
 import t, { type Test } from 'tap';
 import type { Config } from '../../src/config.ts';
+import type { EmbeddedCluster } from '../clusters/embedded/cluster.ts';
 import { lockkeeperOn } from '../e2e/world.ts';
 import { clusterWithRights, type Rule, roleFor } from '../support/rights.ts';
 import { until } from '../support/until.ts';
@@ -139,6 +140,18 @@ t.test('a stale lock, with a reason: it is kept as well, by those who may write 
   await verdict(w, 'expired');
   t.match(await w.clear('editor', '--reason', 'job 4712'), { code: 0, stderr: '' });
   t.match(await w.description(3), /^Cleared by editor at \S+, was pending-upgrade: .*; job 4712$/);
+});
+
+t.test('a reason that cannot be written down, for any other cause, clears nothing', async (t) => {
+  const w = await world(t, { staleAfterSeconds: 2 });
+  await verdict(w, 'expired');
+  const { faults } = w.cluster as EmbeddedCluster;
+  const end = faults.failRequests(({ method }) => (method === 'PATCH' ? { status: 410 } : undefined));
+  const { code, stderr } = await w.clear('editor', '--reason', 'job 4711');
+  end();
+  t.not(code, 0);
+  t.match(stderr, /410/);
+  t.same(await w.history(), ['1 deployed', '2 pending-upgrade']);
 });
 
 t.test('a mark that somebody left there does not make a clear one by force', async (t) => {

@@ -3,6 +3,7 @@ import t from 'tap';
 import { type ParsedBody, parseAdmissionReview, type Review } from '../../src/gate/admission-review.ts';
 import {
   AUTO_CLEAR,
+  autoClearOf,
   type ClusterFacts,
   type Deploy,
   decide,
@@ -128,6 +129,14 @@ t.test('a record that begins with any other status is a restore', async (t) => {
         setLabel(r, 'name', 'web');
       },
       { names: ['api', 'web'] },
+    ],
+    [
+      'no label with its name',
+      (r) => {
+        setLabel(r, 'status', 'deployed');
+        setLabel(r, 'name', undefined);
+      },
+      { names: ['api'] },
     ],
     [
       'a name that is none of a record',
@@ -332,6 +341,13 @@ t.test('rule 5: what is cleared, by what comes to the gate and by LOCKKEEPER_AUT
       t.same(kinds, expected, `${status} over ${verdict} ${locked}: ${expected}`);
     }
   }
+});
+
+t.test('the pod of some holders says that its locks are left to another keeper', async (t) => {
+  const policy = { autoClear: 'expired' } as const;
+  t.equal(autoClearOf(lock(6, 'pending-upgrade', {}), policy), 'expired');
+  const holder = { ...runner('pod-1'), neverAutoClear: true as const };
+  t.equal(autoClearOf(lock(6, 'pending-upgrade', { holder }), policy), 'off');
 });
 
 t.test('a job pod that left its own revision pending may roll it back, and no other client', async (t) => {

@@ -28,6 +28,20 @@ t.test('a deploy behind a lock is held, and admitted when the lock is freed', as
   ]);
 });
 
+t.test('a deploy behind an uninstall looks again and again: the watch is of pending revisions', async (t) => {
+  const { gate, clock, store, cluster } = harness();
+  store(6, 'uninstalling');
+  const rollback = ask(gate, { revision: 7, status: 'pending-rollback' });
+  await equalState(t, rollback, 'waiting', 'held');
+  const before = cluster.reads;
+  clock.advance(500);
+  await equalState(t, rollback, 'waiting', 'it is still uninstalled');
+  t.equal(cluster.reads, before + 1);
+  store(6, 'uninstalled');
+  clock.advance(500);
+  t.same(await rollback.verdict, { allowed: true, warnings: [] });
+});
+
 t.test('the record of the lock is deleted, as `helm install --atomic` does: admitted', async (t) => {
   const { gate, registry, store, storeUnseen } = harness();
   store(6, 'pending-install');

@@ -46,7 +46,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
     onStory: (event) => events.push(event),
   });
 
-  function ask(changes: Partial<RecordUpdate> = {}, timeoutMs: number | undefined = 5_000) {
+  function ask(changes: Partial<RecordUpdate> = {}, timeoutMs: number | 'unsaid' = 5_000) {
     let held = 0;
     let answer: Verdict | undefined;
     const controller = new AbortController();
@@ -66,7 +66,7 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
       },
       {
         signal: controller.signal,
-        timeoutMs,
+        timeoutMs: timeoutMs === 'unsaid' ? undefined : timeoutMs,
         onHeld: () => {
           held += 1;
         },
@@ -240,7 +240,7 @@ t.test('no call is held without room or time, for a dry run, or by a replica tha
   t.match(await ask({}, 2_000).verdict, { denial: { code: 429 } }, 'no time');
   t.match(logs.lines, [{ msg: 'an uninstall was refused', code: 429, client: 'bob' }]);
   t.match(await ask({ dryRun: true }).verdict, { denial: { code: 409 } }, 'a dry run');
-  const held = ask({}, undefined);
+  const held = ask({}, 'unsaid');
   await settle();
   handler.close();
   t.match(await held.verdict, { denial: { code: 429 } }, 'the replica ends');

@@ -157,6 +157,19 @@ const NOT_CLEARED: readonly [string, Exclude<ClearOutcome, { kind: 'cleared' }>,
       lock: LOCK_JSON,
     },
   ],
+  [
+    'its label is wrong',
+    { kind: 'unreadable', lock: LOCK, words: 'the release in it is deployed', ownStatus: 'deployed' },
+    '',
+    {
+      type: 'about:blank',
+      title: 'Unprocessable Entity',
+      status: 422,
+      detail:
+        'revision 7 of release prod/api cannot be marked failed: the release in it is deployed. Nothing was changed. Its label is wrong: kubectl label secret sh.helm.release.v1.api.v7 -n prod status=deployed --overwrite',
+      lock: LOCK_JSON,
+    },
+  ],
 ];
 
 function conflict(detail: string, lock?: object) {

@@ -10,6 +10,7 @@ import {
   taskFor,
   type Writer,
 } from '../../src/locks/entry.ts';
+import { timestamp } from '../../src/timestamp.ts';
 import { limits } from '../support/limits.ts';
 import { revision } from '../support/revisions.ts';
 
@@ -171,12 +172,21 @@ t.test('the reason has times of day, which do not run', async (t) => {
     staleInSeconds: 0,
   };
   t.match(statusAfter(facts({ judgement: dead }), STATUS), { reason: dead.reason });
+  const ending: Judgement = {
+    verdict: 'ending',
+    reason: 'its holder, pod ci/x, is gone; it is stale in 9s',
+    staleInSeconds: 9,
+  };
+  t.match(statusAfter(facts({ judgement: ending }), STATUS), {
+    verdict: 'ending',
+    reason: `its holder, pod ci/x, is gone; it is stale at ${timestamp(NOW + 9_000)}`,
+  });
 });
 
 t.test(
   'a verdict gives way to one that rests on more, so that replicas do not correct each other for ever',
   async (t) => {
-    const verdicts = ['live', 'expired', 'dead-holder'] as const;
+    const verdicts = ['live', 'ending', 'expired', 'dead-holder'] as const;
     for (const [was, verdict] of verdicts.entries()) {
       for (const [is, stored] of verdicts.entries()) {
         const judgement: Judgement = { verdict, reason: 'any', staleInSeconds: 0 };

@@ -83,6 +83,8 @@ t.test('a recorded holder is never overridden, and a contradiction names nobody'
   t.match(holders.lockOf(held), { holder: { ...mallory, podKind: 'gateway' } }, 'they agree');
   recorded.set(held.uid, { holder: { ...mallory, pod: POD } });
   t.equal(holders.lockOf(held).holder, undefined, 'the same user in another pod is another client');
+  recorded.set(held.uid, { holder: { user: mallory.user, pod: POD } });
+  t.equal(holders.lockOf(held).holder, undefined, 'so is one with and one without a pod');
   recorded.set(held.uid, { holder: undefined });
   t.match(
     holders.lockOf(held),

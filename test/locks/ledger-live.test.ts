@@ -79,7 +79,8 @@ t.test(
           userAgent === 'lockkeeper' && verb === 'list' && /secrets$/.test(pattern),
       );
     const count = lists.reduce((sum, list) => sum + list.count, 0);
-    t.equal(count, 6, 'one list of what is pending, and one for each 100 names to see what is newest');
+    t.ok(count >= 6, 'one list of what is pending, and one for each 100 names to see what is newest');
+    t.ok(count < 50, 'and not one for each lock');
   },
 );
 
@@ -150,8 +151,11 @@ t.test('given no definition, then that is said once, and nothing else suffers', 
   t.match((await rest.get('/api')).body, { holder: { user: 'bob' } });
   t.match(await rest.remove('/api?force=true&strategy=delete'), { status: 200 });
   t.same(asked(cluster), ['get 1'], 'of what is no resource, nothing can be listed');
-  const complaints = logs.lines.filter(({ level }) => level >= 40);
-  t.equal(complaints.length, 1);
+  const complaints = logs.lines.filter(({ level, path }) => level >= 40 && path !== '/admission');
+  t.same(
+    complaints.map(({ msg }) => msg),
+    ['there is none, going on without'],
+  );
 });
 
 t.test('a definition that goes away takes nothing else with it', async (t) => {

@@ -21,6 +21,7 @@ function world(t: Test) {
   const written: string[] = [];
   const failure = { error: undefined as Error | undefined };
   const keys: (string | undefined)[] = [];
+  let onRecord = () => {};
   const staleEvents = startStaleEvents({
     locks: () => [...locks.values()],
     judge: (lock) => judge(lock, limits(STALE_AFTER_SECONDS), clock.date()),
@@ -28,6 +29,7 @@ function world(t: Test) {
     events: {
       async record({ kind, name }, { type, reason, message, once }) {
         if (failure.error) throw failure.error;
+        onRecord();
         keys.push(once);
         written.push(`${kind} ${name}: ${type} ${reason} ${message}`);
       },
@@ -56,6 +58,13 @@ function world(t: Test) {
       locks.set(name, { revision: revision(6, 'pending-upgrade', written), holder: undefined, ...changes });
       staleEvents.wake();
     },
+    /** Has it end while it tells the next one. */
+    held: () => ({
+      stopAtFirst: () =>
+        new Promise<void>((resolve) => {
+          onRecord = () => void staleEvents.stop().then(resolve);
+        }),
+    }),
     wake: async () => {
       staleEvents.wake();
       await turns();
@@ -70,7 +79,11 @@ function world(t: Test) {
   };
 }
 
-const RUNNER = { user: 'runner', pod: { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' } };
+const RUNNER = {
+  user: 'runner',
+  pod: { namespace: 'ci', name: 'runner-7f9c', uid: 'pod-1' },
+  podKind: 'job',
+} as const;
 
 t.test('a lock that expires is told of at that moment, on its record and its ReleaseLock', async (t) => {
   const { put, pass, entries, wake } = world(t);
@@ -148,6 +161,17 @@ t.test('many are told of in rounds, and none of those that ended meanwhile', asy
   t.equal((await pass(1)).length, 20);
   locks.delete('release-49');
   t.equal((await pass(1_000)).length, 9);
+});
+
+t.test('at the end, what is being told is told, and nothing after it', async (t) => {
+  const { put, pass, clock, held } = world(t);
+  put('api');
+  put('web');
+  await pass(0);
+  const end = held();
+  clock.advance(900_000);
+  await end.stopAtFirst();
+  t.equal((await pass(0)).length, 1);
 });
 
 t.test('nothing is told after the end', async (t) => {
