@@ -231,7 +231,11 @@ export async function eventsOf(
 ): Promise<readonly string[]> {
   const path = `/api/v1/namespaces/prod/events?fieldSelector=reason%3D${reason}`;
   return until(
-    async () => (await admin.list(path)).map(line).filter((told) => told.includes(`.v1.${release}.v`)),
+    // Each is told on the ReleaseLock as well.
+    async () =>
+      (await admin.list(path))
+        .map(line)
+        .filter((told) => told.includes(` on sh.helm.release.v1.${release}.v`)),
     ({ length }) => length >= atLeast,
   );
 }

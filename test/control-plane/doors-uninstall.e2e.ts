@@ -191,13 +191,12 @@ t.test('helm uninstall of a chart whose running hook is a pre-delete hook as wel
     );
     await begun;
     const gone = next('DELETED').then(() => 'deleted');
-    const away = sentAway(w, release, 1);
     const uninstall = w.helm(place, `uninstall ${release}`, 'bob');
-    await away;
+    // Helm 3 takes a hook that is gone for one that has ended, so its upgrade may go on, and end, at once.
     t.equal(
       await gone,
       'deleted',
-      `Helm ${place.version}, driver ${place.driver}: an uninstall deletes the Job of a running hook that is its own as well, and then waits (a limit)`,
+      `Helm ${place.version}, driver ${place.driver}: an uninstall deletes the Job of a running hook that is its own as well, before it writes (a limit)`,
     );
     upgrade.kill('SIGKILL');
     uninstall.kill('SIGKILL');

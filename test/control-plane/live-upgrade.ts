@@ -23,7 +23,7 @@ export async function liveUpgrade(w: Crew, place: Place, release: string) {
 export function lockedBy(release: string, words: string): RegExp {
   return new RegExp(
     `^admission webhook "(updates|gate)\\.lockkeeper\\.dev" denied the request: release prod/${release} is locked by ` +
-      `revision 2 \\(pending-upgrade, \\d+s, alice\\)\\. Nothing was changed\\. ${words} .*: kubectl \\S+ .* -n prod$`,
+      `revision 2 \\(pending-upgrade, \\d+s, alice\\)\\. Nothing was changed\\. ${words} Wait for it, or ask its holder: .*: kubectl annotate \\S+ \\S+ -n prod \\S+=true$`,
   );
 }
 
