@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createHandlers } from './gate/handlers.ts';
+import { jobPodOf } from './gate/pod-kind.ts';
 import type { Lock } from './gate/lock.ts';
 import { createIsOurs } from './gate/ourselves.ts';
 import { judge } from './gate/verdict.ts';
@@ -172,9 +173,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     random,
   });
   const deaths = createDeaths({
-    // The end of any other pod proves nothing.
-    pods: () =>
-      current.locks().flatMap(({ holder }) => (holder?.podKind === 'job' ? (holder.pod ?? []) : [])),
+    pods: () => current.locks().flatMap(({ holder }) => jobPodOf(holder) ?? []),
     reader: createPodReader(forPeople.requests),
     client: forPeople.client,
     onDeath: () => wake(),

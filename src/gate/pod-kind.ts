@@ -1,5 +1,5 @@
 /** Whether a pod runs one job or serves many, as its metadata tell. */
-import type { PodKind } from './lock.ts';
+import type { Holder, Pod, PodKind } from './lock.ts';
 
 /** On a pod: `"true"` says that Helm runs in it, `"false"` that it forwards the requests of a Helm that runs elsewhere. */
 export const RUNS_HELM = 'lockkeeper.dev/runs-helm';
@@ -23,4 +23,9 @@ export function podKindOf({ annotations = {}, ownerReferences = [] }: PodMetadat
   if (runsHelm === 'true') return 'job';
   if (runsHelm === 'false') return 'gateway';
   return ownerReferences.some(({ kind }) => SERVING_KINDS.includes(kind)) ? 'gateway' : 'job';
+}
+
+/** The pod whose end is the end of this holder; undefined if there is none. The end of any other pod proves nothing. */
+export function jobPodOf(holder: Holder | undefined): Pod | undefined {
+  return holder?.podKind === 'job' ? holder.pod : undefined;
 }

@@ -1,5 +1,6 @@
 /** Whether the holder of a lock may still be at work: what may be cleared, and what must be left alone. */
 import type { Judgement, Lock } from './lock.ts';
+import { jobPodOf } from './pod-kind.ts';
 import { duration } from './words.ts';
 
 /** Each in whole seconds. */
@@ -24,9 +25,10 @@ export function judge(lock: Lock, limits: StaleLimits, now: number): Judgement {
 
 /** Undefined while nothing is known of its end. */
 function judgeDeath({ holder, death }: Lock, limits: StaleLimits, now: number): Judgement | undefined {
-  if (holder?.pod === undefined || holder.podKind !== 'job' || death === undefined) return undefined;
+  const pod = jobPodOf(holder);
+  if (pod === undefined || death === undefined) return undefined;
   const { deathGraceSeconds } = limits;
-  const ended = `its holder, pod ${holder.pod.namespace}/${holder.pod.name}, ${death.how}`;
+  const ended = `its holder, pod ${pod.namespace}/${pod.name}, ${death.how}`;
   const left = Math.ceil(deathGraceSeconds - (now - death.provenAt) / 1000);
   const staleInSeconds = Math.min(deathGraceSeconds, Math.max(0, left));
   if (staleInSeconds === 0) return { verdict: 'dead-holder', reason: ended, staleInSeconds };
@@ -58,8 +60,7 @@ export function silenceOnly(staleAfterSeconds: number): StaleLimits {
 
 /** How long, in seconds, the holder of a lock may be silent. */
 export function silenceLimit({ holder }: Lock, limits: StaleLimits): number {
-  const isRunning = holder?.pod !== undefined && holder.podKind === 'job';
-  return isRunning ? limits.staleAfterRunningSeconds : limits.staleAfterSeconds;
+  return jobPodOf(holder) === undefined ? limits.staleAfterSeconds : limits.staleAfterRunningSeconds;
 }
 
 /** Whole seconds, as the API server stamps them; none of a record that carries no time, or comes from a clock ahead. */

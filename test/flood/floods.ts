@@ -4,6 +4,7 @@ import { Agent } from 'undici';
 import type { Fault } from '../clusters/embedded/faults.ts';
 import { deployReview } from '../fixtures/reviews.ts';
 import { serving } from '../support/serving.ts';
+import { bodiesOfParts } from './bodies.ts';
 import type { Flooded } from './replica.ts';
 
 export interface Flood {
@@ -126,6 +127,8 @@ const HELD = calls('reviews that are held', { short: 20, long: 200 }, () => ({
   headers: JSON_TYPE,
   body: LOCKED(),
 }));
+const PARTS = bodiesOfParts();
+
 const GIANTS = calls('giant bodies, just within the limit', { short: 3, long: 12 }, () => ({
   method: 'POST',
   path: '/admission',
@@ -159,6 +162,12 @@ export const FLOODS: readonly Flood[] = [
     path: '/admission',
     headers: JSON_TYPE,
     body: TOO_GIANT,
+  })),
+  calls('bodies of millions of parts, in every member of a review', { short: 3, long: 12 }, () => ({
+    method: 'POST',
+    path: '/admission',
+    headers: JSON_TYPE,
+    body: PARTS.next().value,
   })),
   watches('watches that tell nonsense, line by line', { short: 3, long: 30 }, { babble: 'nonsense\n' }),
   watches('watches whose line never ends', { short: 3, long: 30 }, { babble: 'x'.repeat(65_536) }),

@@ -1,6 +1,6 @@
 /** Which pods run one job, and which serve many. */
 import t from 'tap';
-import { podKindOf } from '../../src/gate/pod-kind.ts';
+import { jobPodOf, podKindOf } from '../../src/gate/pod-kind.ts';
 
 t.test('by the kind of their owner', async (t) => {
   const ownedBy = (...kinds: string[]) => podKindOf({ ownerReferences: kinds.map((kind) => ({ kind })) });
@@ -20,4 +20,13 @@ t.test('an annotation decides where there is one', async (t) => {
   t.equal(pod('false', 'Job'), 'gateway');
   t.equal(pod('maybe', 'ReplicaSet'), 'gateway', 'any other value says nothing');
   t.equal(pod('', 'Job'), 'job');
+});
+
+t.test('only the end of a job pod is the end of its holder', async (t) => {
+  const pod = { namespace: 'ci', name: 'runner', uid: 'pod-1' };
+  const holder = { user: 'runner', pod };
+  t.equal(jobPodOf({ ...holder, podKind: 'job' }), pod);
+  t.equal(jobPodOf({ ...holder, podKind: 'gateway' }), undefined);
+  t.equal(jobPodOf(holder), undefined, 'its pod was not read');
+  t.equal(jobPodOf(undefined), undefined);
 });
