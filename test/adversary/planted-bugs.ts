@@ -77,6 +77,49 @@ export const BUGS: readonly Bug[] = [
     rules: ['one pending revision at a time'],
   },
   {
+    name: 'the end of a gateway pod is the end of its holder',
+    plant: module('gateway-death'),
+    weights: { start: 40, end: 5, replaceGateway: 10 },
+    tune: (operation) =>
+      operation.op === 'replaceGateway'
+        ? { ...operation, gateway: 0, pauseMs: LONG_MS }
+        : deploy(succeeding(operation), { where: 'gateway', gateway: 0, historyMax: 0 }),
+    rules: ['a live lock was cleared'],
+  },
+  {
+    name: 'a holder whose job pod runs may be silent for 15 minutes only',
+    plant: module('running'),
+    weights: { start: 40, end: 5, time: 10 },
+    tune: (operation) =>
+      operation.op === 'time'
+        ? { ...operation, minutes: 16 }
+        : deploy(
+            succeeding(operation),
+            pick(operation, { verb: 'upgrade', where: 'job pod' }, { verb: 'rollback' }),
+          ),
+    rules: ['a live lock was cleared'],
+  },
+  {
+    name: 'the date of the last answer decides how long a lock was silent',
+    plant: module('date'),
+    weights: { start: 40, end: 5, clock: 20 },
+    tune: (operation) =>
+      operation.op === 'clock'
+        ? { ...operation, offMs: 1_200_000, isMixed: false, forMs: 4_000 }
+        : deploy(succeeding(operation), pick(operation, { verb: 'upgrade' }, { verb: 'rollback' })),
+    rules: ['a live lock was cleared'],
+  },
+  {
+    name: 'a death is not read again before a lock is cleared',
+    plant: module('confirm'),
+    weights: { start: 40, end: 5, endPod: 10 },
+    tune: (operation) =>
+      operation.op === 'endPod'
+        ? { ...operation, isKilled: false, next: 'the same', backMs: 12_000, pauseMs: LONG_MS }
+        : deploy(succeeding(operation), { verb: 'upgrade', where: 'job pod' }),
+    rules: ['a live lock was cleared'],
+  },
+  {
     name: 'a claim counts for its uid alone',
     plant: module('claim'),
     weights: { start: 30, end: 10, forge: 10 },
