@@ -15,5 +15,6 @@ export function userName(username: string): string {
   if (name.length <= MAX_LENGTH) return name;
   const digest = createHash('sha256').update(username).digest('hex');
   const mark = `\\u{…${digest}}`;
-  return `${name.slice(0, MAX_LENGTH - mark.length).replace(/\\+$/, '')}${mark}`;
+  // Nor half a character, nor what would make an escape of the mark.
+  return `${name.slice(0, MAX_LENGTH - mark.length).replace(/[\ud800-\udbff]?\\*$/, '')}${mark}`;
 }

@@ -8,12 +8,17 @@ import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
 import { startServiceOn } from '../support/lockkeeper.ts';
 import { apply } from '../support/manifests.ts';
 import { serving } from '../support/serving.ts';
+import { until } from '../support/until.ts';
 import { arm, CONFIGURATION_PATH, chartWorld, everything, playKubelet } from './chart-world.ts';
 
 interface Webhook {
   readonly name: string;
   readonly rules?: readonly { readonly operations: readonly string[] }[];
-  readonly clientConfig: { readonly caBundle?: string; readonly url?: string; readonly service?: object };
+  readonly clientConfig: {
+    readonly caBundle?: string;
+    readonly url?: string;
+    readonly service?: { readonly path?: string };
+  };
   readonly failurePolicy: string;
   readonly timeoutSeconds: number;
 }
@@ -124,6 +129,37 @@ for (const version of ['3.9.4', '4.1.4'] as const) {
     t.match(ofWebhooks.at(-1), /^DELETED/, 'which goes as well');
     const rest = all.slice(ofWebhooks.length).sort();
     t.same(rest, ['DELETED Deployment', 'DELETED Service'], 'and only then, who answers it');
+    t.same(await everything(admin), before, 'nothing is left');
+  });
+}
+
+for (const version of ['3.9.4', '4.1.4'] as const) {
+  t.test(`Lockkeeper writes a secret path, and Helm ${version} leaves it there`, async (t) => {
+    const w = await chartWorld(t);
+    const { admin, cluster } = w;
+    const before = await everything(admin);
+    t.match(await w.helm(version, 'install', {}), SUCCESS);
+    const secret = { webhook: { path: '' } };
+    t.match(await w.helm(version, 'upgrade', secret), SUCCESS);
+    t.notMatch(await webhooks(admin), [{ clientConfig: { service: { path: '/admission' } } }]);
+
+    const { service } = await startServiceOn(t, cluster, {
+      drivers: ['secrets'],
+      webhookConfiguration: 'lockkeeper',
+      admission: { path: undefined, tokenSeconds: 86_400 },
+    });
+    const isSecret = ({ rules, clientConfig }: Webhook) =>
+      rules !== undefined && /^\/admission\/[0-9a-f]{32}$/.test(clientConfig.service?.path ?? '');
+    const told = await until(
+      () => webhooks(admin),
+      (found) => found.every(isSecret),
+    );
+    const changed = { ...secret, webhook: { path: '', timeoutSeconds: 20 } };
+    t.match(await w.helm(version, 'upgrade', changed), SUCCESS);
+    const [gate, ...others] = told;
+    t.same(await webhooks(admin), [{ ...gate, timeoutSeconds: 20 }, ...others], 'but for what is Helm’s');
+    await service.close();
+    t.match(await w.helm(version, 'uninstall'), SUCCESS);
     t.same(await everything(admin), before, 'nothing is left');
   });
 }

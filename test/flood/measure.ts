@@ -11,6 +11,8 @@ export interface Measured {
   /** Of deploys that came from elsewhere meanwhile, in milliseconds. */
   readonly slowestDeploy: number;
   readonly before: Health;
+  /** Of the answers to `/readyz` meanwhile, in milliseconds. */
+  readonly slowestReady: number;
   readonly peakMiB: number;
   readonly after: Health;
 }
@@ -39,14 +41,17 @@ export async function measure(flood: Flood, replica: Flooded, options: MeasureOp
   await Promise.race([begun.promise, flooding]);
 
   let slowestDeploy = 0;
+  let slowestReady = 0;
   let peakMiB = before.residentMiB;
   for (let count = 0; count < deploys; count += 1) {
     slowestDeploy = Math.max(slowestDeploy, await replica.deploy());
-    peakMiB = Math.max(peakMiB, (await replica.healthy()).residentMiB);
+    const { residentMiB, readyMs } = await replica.healthy();
+    peakMiB = Math.max(peakMiB, residentMiB);
+    slowestReady = Math.max(slowestReady, readyMs);
   }
   ending.abort();
   await flooding;
   const isOver = ({ openFiles, held }: Health) => held === 0 && openFiles <= before.openFiles + OTHER_FILES;
   const after = await until(replica.healthy, isOver);
-  return { name: flood.name, size, steps, slowestDeploy, before, peakMiB, after };
+  return { name: flood.name, size, steps, slowestDeploy, slowestReady, before, peakMiB, after };
 }

@@ -22,6 +22,8 @@ export interface Flooded {
 }
 
 export interface Health {
+  /** Until `/readyz` was answered. */
+  readonly readyMs: number;
   readonly residentMiB: number;
   readonly openFiles: number;
   readonly held: number;
@@ -95,10 +97,14 @@ export async function floodedReplica(
       return performance.now() - began;
     },
     async healthy() {
-      await Promise.all([ask('/livez'), ask('/readyz')]);
+      const began = performance.now();
+      await ask('/readyz');
+      const readyMs = performance.now() - began;
+      await ask('/livez');
       const metrics = await ask('/metrics');
       const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1]);
       return {
+        readyMs,
         residentMiB: value('process_resident_memory_bytes') / MIB,
         openFiles: value('process_open_fds'),
         held: value('lockkeeper_held_requests'),

@@ -35,6 +35,13 @@ t.test('different users have different names, and so have those who are named li
   t.equal(new Set([...users].map(userName)).size, users.size);
 });
 
+t.test('no character is cut in half', async (t) => {
+  for (const before of ['', 'x', '\\', 'x\\']) {
+    const name = userName(`${before}${'👩'.repeat(1_000)}`);
+    t.ok(name.isWellFormed() && name.length <= 1_024, `${name.length}`);
+  }
+});
+
 t.test('no name is unsafe to show, or longer than a ReleaseLock takes', async (t) => {
   const long = fc
     .tuple(strangersText, fc.integer({ min: 1, max: 300 }))

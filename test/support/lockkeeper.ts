@@ -88,10 +88,11 @@ export async function startServiceOn(t: Test, cluster: Cluster, changes: Partial
     drainSeconds: 0,
     ...changes,
   };
+  const hasFiles = config.webhookConfiguration === undefined || config.tlsFiles !== undefined;
   const service = await startService({
     config,
     replica: randomUUID(),
-    certificates: config.webhookConfiguration === undefined ? fixedCertificate(serving.pair) : undefined,
+    certificates: hasFiles ? fixedCertificate(serving.pair) : undefined,
     kubeConfig,
     clock: systemClock,
     random: Math.random,

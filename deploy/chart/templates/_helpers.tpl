@@ -51,17 +51,28 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* What was made for this release, and is no part of it; empty when it is yours. */}}
-{{- define "lockkeeper.secretOfUninstall" -}}
-{{- if eq .Values.tls.mode "selfManaged" -}}
-{{- include "lockkeeper.authoritySecret" . -}}
-{{- else if eq .Values.tls.mode "certManager" -}}
-{{- include "lockkeeper.servingSecret" . -}}
+{{/* Whether Lockkeeper keeps a Secret of its own: its authority, or the path at which it is asked. "true" or empty. */}}
+{{- define "lockkeeper.hasOwnSecret" -}}
+{{- if or (eq .Values.tls.mode "selfManaged") (not .Values.webhook.path) -}}true{{- end -}}
 {{- end -}}
+
+{{/* What was made for this release, and is no part of it, as JSON; what is yours is not in it. */}}
+{{- define "lockkeeper.secretsOfUninstall" -}}
+{{- $secrets := list -}}
+{{- if include "lockkeeper.hasOwnSecret" . -}}
+{{- $secrets = append $secrets (include "lockkeeper.authoritySecret" .) -}}
+{{- end -}}
+{{- if eq .Values.tls.mode "certManager" -}}
+{{- $secrets = append $secrets (include "lockkeeper.servingSecret" .) -}}
+{{- end -}}
+{{- $secrets | toJson -}}
 {{- end -}}
 
 {{/* The webhook configuration that Lockkeeper keeps current; empty when there is nothing for it to do. */}}
 {{- define "lockkeeper.keptConfiguration" -}}
+{{- if and (not .Values.webhook.path) (ne .Values.webhook.arm "whenReady") (ne .Values.tls.mode "selfManaged") -}}
+{{- fail "webhook.path is empty, so Lockkeeper has to write the path into the webhook configuration, and by these values it writes nothing there: set webhook.arm to whenReady, or webhook.path to a path" -}}
+{{- end -}}
 {{- if or (eq .Values.webhook.arm "whenReady") (eq .Values.tls.mode "selfManaged") -}}
 {{- include "lockkeeper.fullname" . -}}
 {{- end -}}
@@ -287,7 +298,9 @@ clientConfig:
   service:
     namespace: {{ .Release.Namespace }}
     name: {{ include "lockkeeper.fullname" . }}
-    path: {{ .Values.webhook.path }}
+    {{- with .Values.webhook.path }}
+    path: {{ . }}
+    {{- end }}
     port: 8443
   {{- end }}
   {{- with include "lockkeeper.caBundle" . }}
