@@ -243,6 +243,7 @@ t.test('with files, the certificate is somebody else’s business, and so is who
       [1, ''],
       [1, ''],
       [1, ''],
+      [1, ''],
     ],
   );
   t.strictSame(await upkeep.metrics(), [
