@@ -43,6 +43,7 @@ const MARKED = {
       matchExpressions: [{ key: 'marked-expression', operator: 'Exists' }],
     },
     path: '/marked-path',
+    clientCaSecret: 'marked-client-ca',
     url: 'https://marked.example.com/marked-path',
     caBundle: 'bWFya2Vk',
   },

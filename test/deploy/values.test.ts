@@ -72,6 +72,19 @@ const REFUSED: readonly { readonly what: string; readonly values: object; readon
     words: /webhook\.caBundle is kept current by itself when tls\.mode is selfManaged: leave it empty/,
   },
   {
+    what: 'a secret path that Lockkeeper may not write',
+    values: {
+      tls: { mode: 'certManager', certManager: { issuerRef: { name: 'ours' } } },
+      webhook: { path: '', arm: 'always' },
+    },
+    words: /webhook\.path is empty, so Lockkeeper has to write the path .*: set webhook\.arm to whenReady/,
+  },
+  {
+    what: 'a secret path in a URL of Helm',
+    values: { webhook: { path: '', url: 'https://10.0.0.5:8443' } },
+    words: /webhook\.path is empty, so Lockkeeper would have to change webhook\.url, which is Helm's/,
+  },
+  {
     what: 'nobody to ask',
     values: { replicas: 0 },
     words: /replicas is 0, so webhook\.url must say where Lockkeeper runs/,

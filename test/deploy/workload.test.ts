@@ -252,3 +252,36 @@ t.test('for the Prometheus operator there is what it reads', async (t) => {
     t.match(metrics, `'${name}'`, `${alert} asks for ${name}, which there is`);
   }
 });
+
+t.test(
+  'a secret path: no replica is told of one, each says that it knows such, and may keep it',
+  async (t) => {
+    const issuer = { mode: 'certManager', certManager: { issuerRef: { name: 'ours' } } };
+    for (const tls of [{}, issuer, { mode: 'existingSecret', existingSecret: 'mine' }]) {
+      const mine = 'existingSecret' in tls;
+      const webhook = { path: '', ...(mine && { caBundle: 'QQ==' }) };
+      const { template, environment } = await pod({ tls, webhook });
+      t.notOk('LOCKKEEPER_ADMISSION_PATH' in environment);
+      t.equal(environment.LOCKKEEPER_TLS_SECRET, 'lockkeeper-ca');
+      t.match(template.metadata, { labels: { 'lockkeeper.dev/secret-path': 'true' } });
+      const rendered = await chart({ tls, webhook, drivers: ['configmaps'] });
+      t.match(rendered.one('Role').rules, [
+        { resources: ['secrets'], verbs: ['create'] },
+        { resourceNames: ['lockkeeper-ca'], verbs: ['get', 'list', 'watch', 'update'] },
+      ]);
+      const { webhooks } = rendered.one('ValidatingWebhookConfiguration') as unknown as {
+        webhooks: readonly { clientConfig: { service: object } }[];
+      };
+      for (const { clientConfig } of webhooks) t.notOk('path' in clientConfig.service, 'nor is Helm');
+    }
+    const { template } = await pod();
+    t.notMatch(template.metadata, { labels: { 'lockkeeper.dev/secret-path': 'true' } });
+  },
+);
+
+t.test('the authority of API servers is mounted, and read', async (t) => {
+  const { spec, container, environment } = await pod({ webhook: { clientCaSecret: 'mine' } });
+  t.equal(environment.LOCKKEEPER_CLIENT_CA_FILE, '/etc/lockkeeper/client-ca/ca.crt');
+  t.match(spec.volumes, [{ name: 'client-ca', secret: { secretName: 'mine', items: [{ key: 'ca.crt' }] } }]);
+  t.match(container.volumeMounts, [{ name: 'client-ca', mountPath: '/etc/lockkeeper/client-ca' }]);
+});

@@ -70,9 +70,6 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{/* The webhook configuration that Lockkeeper keeps current; empty when there is nothing for it to do. */}}
 {{- define "lockkeeper.keptConfiguration" -}}
-{{- if and (not .Values.webhook.path) (ne .Values.webhook.arm "whenReady") (ne .Values.tls.mode "selfManaged") -}}
-{{- fail "webhook.path is empty, so Lockkeeper has to write the path into the webhook configuration, and by these values it writes nothing there: set webhook.arm to whenReady, or webhook.path to a path" -}}
-{{- end -}}
 {{- if or (eq .Values.webhook.arm "whenReady") (eq .Values.tls.mode "selfManaged") -}}
 {{- include "lockkeeper.fullname" . -}}
 {{- end -}}
@@ -94,6 +91,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- with .Values -}}
 {{- if and (eq .tls.mode "certManager") (not .tls.certManager.issuerRef.name) -}}
 {{- fail "tls.mode is certManager, so tls.certManager.issuerRef.name must name an issuer of cert-manager" -}}
+{{- end -}}
+{{- if and (not .webhook.path) (ne .webhook.arm "whenReady") (ne .tls.mode "selfManaged") -}}
+{{- fail "webhook.path is empty, so Lockkeeper has to write the path into the webhook configuration, and by these values it writes nothing there: set webhook.arm to whenReady, or webhook.path to a path" -}}
+{{- end -}}
+{{- if and .webhook.url (not .webhook.path) -}}
+{{- fail "webhook.path is empty, so Lockkeeper would have to change webhook.url, which is Helm's: set webhook.path to the path at which reviews come" -}}
 {{- end -}}
 {{- if and (eq .tls.mode "existingSecret") (not .tls.existingSecret) -}}
 {{- fail "tls.mode is existingSecret, so tls.existingSecret must name a Secret with tls.crt and tls.key" -}}
