@@ -95,11 +95,11 @@ function secretPath(options: PathUpkeepOptions): PathUpkeep {
   }
 
   /** Another replica may have told API servers of what this one has not heard of. */
-  async function tokensFor(from: TokenKeeper, paths: readonly string[], signal: AbortSignal) {
-    const tokens = from.tokens();
+  async function tokensFor(paths: readonly string[], signal: AbortSignal) {
+    const tokens = keeper?.tokens();
     if (!tokens || !isOpenToOlder(paths, tokens)) return tokens;
-    await from.look(signal);
-    return from.tokens();
+    await keeper?.look(signal);
+    return keeper?.tokens();
   }
 
   function publishedMs(token: string): number | undefined {
@@ -122,7 +122,7 @@ function secretPath(options: PathUpkeepOptions): PathUpkeep {
     }),
     isSecret: true,
     async choosePath(found, signal) {
-      const tokens = keeper && (await tokensFor(keeper, found.paths, signal));
+      const tokens = await tokensFor(found.paths, signal);
       if (!tokens) return undefined;
       const older = isOpenToOlder(found.paths, tokens) ? await isOlderReplicaThere(signal) : false;
       return choosePath({ ...found, tokens, isOlderReplicaThere: older });

@@ -117,6 +117,26 @@ t.test('300 held deploys of 300 releases, freed one after the other', async (t) 
   t.same([...new Set(await Promise.all(answers))], [201], 'every one is admitted');
 });
 
+t.test('a label that lies is refused, with the command that clears the lock', async (t) => {
+  const { admin, bob } = await world(t);
+  const info = { status: PENDING, description: 'Preparing upgrade' };
+  const payload = Buffer.from(JSON.stringify({ name: 'api', info })).toString('base64');
+  await admin.create(SECRETS, record('api', 1, PENDING, { payload }));
+  const lie = await bob.request<{ message?: string }>(
+    'PATCH',
+    `${SECRETS}/sh.helm.release.v1.api.v1`,
+    { metadata: { labels: { status: 'deployed' } } },
+    { headers: { 'content-type': 'application/merge-patch+json' } },
+  );
+  t.match(lie, {
+    code: 400,
+    body: {
+      message:
+        /would say deployed, but the release in it is pending-upgrade\. .* To clear the lock: kubectl delete (rlock api|secret \S+) -n prod$/,
+    },
+  });
+});
+
 t.test('the API server gives up in mid-hold', async (t) => {
   const { admin, bob, cluster, logs } = await world(t, { timeoutSeconds: 1, config: { holdSeconds: 10 } });
   await create(admin, 'api', 1);
