@@ -2,7 +2,6 @@
  * What `helm test` proves: that the gate refuses a second deploy beside one that is under way. It forges the records that
  * Helm would write: the first is stored, and taken away again; the second is asked for by a dry run, and never stored.
  */
-
 import type { Clock } from './clock.ts';
 import { ALLOW_DELETE } from './gate/marks.ts';
 import { type Driver, RECORD_TYPE, recordName } from './helm/release.ts';

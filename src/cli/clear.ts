@@ -1,5 +1,4 @@
 /** `lockkeeper clear` */
-
 import {
   type ClearRequest,
   MAX_REASON_LENGTH,

@@ -1,5 +1,4 @@
 /** ReleaseLocks as the command line reads and deletes them: what Lockkeeper knows of a lock, beyond Helm's record. */
-
 import type { Holder, Lock } from '../gate/lock.ts';
 import { FORCE, isMarked } from '../gate/marks.ts';
 import type { Driver } from '../helm/release.ts';

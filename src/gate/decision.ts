@@ -11,7 +11,6 @@
  * A lock whose holder is dead gives way to any deploy. One whose holder has been silent for too long gives way to a
  * rollback, the remedy that Helm's users know. And a holder that failed may roll back what it left pending itself.
  */
-
 import {
   type Driver,
   isPending,

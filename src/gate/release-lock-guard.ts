@@ -5,7 +5,6 @@
  * Whoever can reach Lockkeeper can forge a review, and name any user in it. So a live lock is cleared only if the stored
  * object bears the mark; and to mark it takes the same right, which the API server's own review has to pass.
  */
-
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { DRIVERS, isSelectable } from '../helm/release.ts';

@@ -1,5 +1,4 @@
 /** What people read when they delete or write a ReleaseLock. */
-
 import { isStale } from './doors.ts';
 import type { Judgement, Lock } from './lock.ts';
 import { FORCE } from './marks.ts';

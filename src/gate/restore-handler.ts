@@ -1,5 +1,4 @@
 /** Reviews of records that come into being with a status that no deploy begins with: they wait for nobody, and pass no lock. */
-
 import type { Logger } from 'pino';
 import { isUnderWay, type Release, type Revision } from '../helm/release.ts';
 import type { Verdict } from './admission-review.ts';

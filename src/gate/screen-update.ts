@@ -1,5 +1,4 @@
 /** What an UPDATE of a record means for the lock of its release, as far as the review tells by itself. */
-
 import { type Driver, isPending, parseRecordName, type Release } from '../helm/release.ts';
 import type { Review } from './admission-review.ts';
 import { KUBERNETES, type Restore, restoreOf } from './decision.ts';

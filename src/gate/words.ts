@@ -2,7 +2,6 @@
  * What people read when the gate says no. Every refusal says which revision holds the lock, its status, for
  * how long and who made it, what was not changed, and the exact next command.
  */
-
 import { helmCommand } from '../helm/command.ts';
 import { type Driver, isPending, recordName } from '../helm/release.ts';
 import { isStale } from './doors.ts';

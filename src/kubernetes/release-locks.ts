@@ -101,13 +101,20 @@ export function createReleaseLockStore(
   };
 }
 
-/** What is stored now, by a list of one: the right to list is needed in any case. */
-export function createAnnotationsReader({ list }: Pick<ReleaseLockStore, 'list'>) {
-  return async (namespace: string, name: string, signal: AbortSignal) => {
-    const fieldSelector = `metadata.name=${name}`;
-    const { items } = await list(RELEASE_LOCKS, { namespace, fieldSelector }, signal);
-    return items[0]?.metadata.annotations ?? {};
-  };
+/** The one of this name as it is stored now, by a list of one: the right to list is needed in any case. */
+export async function findReleaseLock(
+  { list }: Pick<ReleaseLockStore, 'list'>,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  signal: AbortSignal,
+): Promise<ReleaseLock | undefined> {
+  const fieldSelector = `metadata.name=${name}`;
+  const { items } = await list(RELEASE_LOCKS, { namespace, fieldSelector }, signal);
+  return items[0];
+}
+
+export function createAnnotationsReader(store: Pick<ReleaseLockStore, 'list'>) {
+  return async (namespace: string, name: string, signal: AbortSignal) =>
+    (await findReleaseLock(store, { namespace, name }, signal))?.metadata.annotations ?? {};
 }
 
 function path({ metadata: { namespace, name } }: ReleaseLock): string {

@@ -3,7 +3,6 @@
  * still when the API server goes on to delete it, or kubectl says that it is not found (seen: in three of four tries). Only a
  * stale lock is cleared so, or one that is marked. All other locks ended by themselves, and nobody waits for their ReleaseLocks.
  */
-
 import { isStale, STALE } from '../gate/doors.ts';
 import { FORCE, isMarked } from '../gate/marks.ts';
 import type { JudgedLock } from '../gate/words.ts';

@@ -2,7 +2,6 @@
  * What the README offers to pipelines, run as a pipeline would: with curl, real Helm, the token of a service account and
  * the rights of the manifest.
  */
-
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
