@@ -11,8 +11,11 @@ export interface Teller {
 /** What is typed is shown with `./chart`; what is run has the whole path. */
 export const SHOWN_CHART = './chart';
 
-/** Far longer than any step takes; a demo that waits for ever tells nobody what is wrong. */
-const STEP_MS = 20_000;
+/**
+ * Far longer than any step takes, on a busy machine as well. The longest is a deploy that waits until a dead pod's lock is
+ * cleared, 18 s, and then for Helm's next try. A demo that waits for ever tells nobody what is wrong.
+ */
+const STEP_MS = 120_000;
 
 /** What was waited for, or the end of the demo: with the limit, or with Lockkeeper. */
 export async function soon<T>({ lockkeeperEnded }: Stage, expected: string, event: Promise<T>): Promise<T> {
