@@ -13,10 +13,10 @@ const STARTS = 3;
 
 const COUNTED = 100;
 
-/** Two: what is below, and what is stored under its own name. No machine is too busy to count them. */
-const READS: Bound = { what: 'reads of an admission', atMost: 2.1 };
+/** Three: what is below, what is stored under its own name, and what is above. No machine is too busy to count them. */
+const READS: Bound = { what: 'reads of an admission', atMost: 3.1 };
 /** On two cores with eight programs at work, 0.99 to 1.35 were seen; one more read, after the others, makes it 1.7 on a quiet machine. */
-const ADMISSION: Bound = { what: 'an admission, compared with the same route and two reads', atMost: 1.6 };
+const ADMISSION: Bound = { what: 'an admission, compared with the same route and three reads', atMost: 1.6 };
 /** There, 4.5 to 12.4 were seen. */
 const START: Bound = { what: 'the time to readiness, compared with Fastify alone', atMost: 18 };
 
@@ -34,7 +34,7 @@ export async function runCheck(say: (line: string) => void): Promise<number> {
 async function checkAdmission(stage: Stage): Promise<Judged> {
   const contest = await prepareContest(stage);
   const laps = await contest({ size: '2 KB', lanes: 1, rounds: ROUNDS, asks: ASKS });
-  return judgeBound(ADMISSION, laps.Lockkeeper.medians, laps['two reads'].medians);
+  return judgeBound(ADMISSION, laps.Lockkeeper.medians, laps['three reads'].medians);
 }
 
 /** Of releases that are stored already. */

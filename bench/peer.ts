@@ -137,7 +137,7 @@ function section(seen: readonly [string, Laps][]): Section {
   return {
     title: TITLE,
     about: `[Pepr](https://github.com/defenseunicorns/pepr) ${VERSION}, in a process of its own, with a module that looks up the revision below and
-refuses if that is pending; so it holds nothing, knows nobody, and makes one read to Lockkeeper’s two. Its client reads
+refuses if that is pending; so it holds nothing, knows nobody, and makes one read to Lockkeeper’s three. Its client reads
 whole Secrets, here with a payload of 4 KB. Its settings are those that it has by itself. It runs without its controller, which
 would only unpack the module, and the API server is not between them: both are sent the same reviews.`,
     tables: [

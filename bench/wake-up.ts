@@ -65,7 +65,7 @@ function section(rows: readonly Row[], unread: number): Section {
 from the event of a watch, to the answer that whoever waits reads. The watch is the bench’s own, with the selector of
 Lockkeeper’s and in another process: it stands in for the arrival in Lockkeeper, and may be earlier or later. Held calls are
 deploys in the gate, each of which waits for a release of its own (\`LOCKKEEPER_MAX_HELD=2000\`); they are let go one after the
-other while so many others wait, and each answer takes the two fresh reads of an admission. Waits over REST are all for one
+other while so many others wait, and each answer takes the three fresh reads of an admission. Waits over REST are all for one
 release, and one write lets all of them go.`,
     tables: [tableOf(rows)],
     remarks: [

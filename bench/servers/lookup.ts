@@ -1,6 +1,6 @@
 /**
- * Says yes after it has read the metadata of the revision below; with BENCH_READS=2, at the same time also of the one that is
- * to be created, as Lockkeeper does. It reads as Lockkeeper reads: over its connections, with its time limits.
+ * Says yes after it has read the metadata of the revision below; with BENCH_READS=3, at the same time also of the one that is
+ * to be created and of the one above, as Lockkeeper does. It reads as Lockkeeper reads: over its connections, with its time limits.
  */
 import { KubeConfig } from '@kubernetes/client-node';
 import { systemClock } from '../../src/clock.ts';
@@ -14,10 +14,11 @@ const kubeConfig = new KubeConfig();
 kubeConfig.loadFromDefault();
 const connection = connect(kubeConfig, { clock: systemClock });
 const client = createKubernetesClient(createRequests({ connection, pool: 'requests' }));
-const both = process.env.BENCH_READS === '2';
+const isAll = process.env.BENCH_READS === '3';
 
 await serve((release, revision) => {
   const { signal } = new AbortController();
   const read = (number: number) => client.get('secrets', 'prod', recordName(release, number), signal);
-  return Promise.all(both ? [read(revision), read(revision - 1)] : [read(revision - 1)]);
+  const numbers = isAll ? [revision + 1, revision, revision - 1] : [revision - 1];
+  return Promise.all(numbers.map(read));
 });

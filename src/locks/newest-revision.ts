@@ -51,12 +51,18 @@ export function createRevisionReader(client: KubernetesClient): RevisionReader {
       const newest = new Map(revisions.toReversed().map((revision) => [revision.release.name, revision]));
       return [...newest.values()];
     },
-    /** Helm numbers by one, so two reads by name, made at once, answer; only a gap in the history costs a list. */
+    /**
+     * Helm numbers by one, so three reads by name, made at once, answer; only a gap in the history costs a list. The one above
+     * is read because a number may be free again: two deploys came and went since this client looked, and Helm removed the
+     * first of them from the history.
+     */
     async neighbours(release, number, signal) {
-      const stored = at(release, number, signal);
-      if (number === 1) return { rival: await stored, below: undefined };
-      const [rival, below] = await Promise.all([stored, at(release, number - 1, signal)]);
-      if (below !== undefined) return { rival, below };
+      const [above, stored, below] = await Promise.all([
+        at(release, number + 1, signal),
+        at(release, number, signal),
+        number === 1 ? undefined : at(release, number - 1, signal),
+      ]);
+      if (number === 1 || below !== undefined) return { rival: above ?? stored, below };
       return neighboursOf(await all(release, signal), number);
     },
   };

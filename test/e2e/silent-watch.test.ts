@@ -1,4 +1,4 @@
-/** A replica whose watches are silent: it has not heard who holds a lock, and asks. */
+/** A replica whose watches are silent: it has not heard who holds a lock, nor of the newest deploys, and asks. */
 import t from 'tap';
 import { startCluster } from '../clusters/start.ts';
 import { GATE_WEBHOOKS_PATH, gateWebhook } from '../support/gate-webhook.ts';
@@ -52,4 +52,28 @@ t.test('another client does not end a lock at a replica that has not heard of it
     );
   t.match(await end(alice), { code: 409, body: { message: /bob/ } });
   t.match(await end(bob), { code: 200 });
+});
+
+t.test('a number that is free again is not given out below a deploy that is not known yet', async (t) => {
+  const cluster = await startCluster(t);
+  const admin = await cluster.client();
+  await admin.createNamespace('prod');
+  const proxy = await behindProxy(t, cluster);
+  const deaf = await startServiceOn(t, proxy.cluster);
+  await deaf.ready();
+  t.teardown(proxy.silenceWatches());
+  proxy.cutWatches();
+
+  // Revision 3 came and went, and Helm removed it from the history on the way to revision 4.
+  await admin.create(SECRETS, record('api', 2, 'deployed'));
+  await admin.create(SECRETS, record('api', 4, 'pending-upgrade'));
+  await admin.create(SECRETS, record('web', 2, 'pending-upgrade'));
+  const url = `https://127.0.0.1:${deaf.service.port}`;
+  await admin.create(GATE_WEBHOOKS_PATH, gateWebhook({ url, caCertificate: serving.caCertificate }));
+  await untilAsked(admin);
+  const bob = await cluster.client({ username: 'bob' });
+  const late = (name: string, number: number) =>
+    bob.request('POST', SECRETS, record(name, number, number === 1 ? 'pending-install' : 'pending-rollback'));
+  t.match(await late('api', 3), { code: 409, body: { message: /there is revision 4 \(pending-upgrade/ } });
+  t.match(await late('web', 1), { code: 409, body: { message: /there is revision 2 \(pending-upgrade/ } });
 });

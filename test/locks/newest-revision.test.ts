@@ -53,13 +53,13 @@ t.test('the neighbours of a revision: by their names, or by a list if there is a
   );
   cluster.seed([1, 3, 10].map((number) => record('api', number, 'deployed')));
   for (const [number, rival, below, gets, lists] of [
-    [11, undefined, 10, 2, 0],
-    [10, 10, 3, 2, 1],
-    [4, undefined, 3, 2, 0], // 10 is not looked for
-    [3, 10, 1, 2, 1], // what is newest, not what is next
-    [6, 10, 3, 2, 1], // 5 is gone, and 6: whoever has this number comes too late
-    [2, undefined, 1, 2, 0],
-    [1, 1, undefined, 1, 0],
+    [11, undefined, 10, 3, 0],
+    [10, 10, 3, 3, 1],
+    [4, undefined, 3, 3, 0], // 10 is not looked for
+    [3, 10, 1, 3, 1], // what is newest, not what is next
+    [6, 10, 3, 3, 1], // 5 is gone, and 6: whoever has this number comes too late
+    [2, 3, 1, 3, 0], // 2 is gone, and another deploy has come since
+    [1, 1, undefined, 2, 0],
   ] as const) {
     cluster.traffic.reset();
     const release = { driver: 'secrets', namespace: 'prod', name: 'api' } as const;
