@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type { Json } from '../support/rest.ts';
+import { unsafeIn, unsafeInside } from '../support/unsafe-text.ts';
 import { exchange, type RawRequest, rawRequests } from './bytes.ts';
 import { histories, type Kept, NAMESPACE, NEW_UID, uidOfStored } from './history.ts';
 import { mayClear, ruleFor, type Sight } from './oracle.ts';
@@ -80,14 +81,21 @@ async function act(
   switch (action.kind) {
     case 'review': {
       const text = fill(action.text);
-      const { status, body } = await world.review(lane, action.query, text);
-      return judgeReview(status, body, text, sight(), isUnreadable);
+      const { status, body, printed } = await world.review(lane, action.query, text);
+      const outcome = judgeReview(status, body, text, sight(), isUnreadable);
+      // The uid of an answer is the caller's own, and no client prints it.
+      const shown = status === 200 ? deceitOfReview(body) : deceit(printed);
+      return { ...outcome, problem: outcome.problem ?? shown };
     }
     case 'rest': {
-      const { status } = await world.rest(lane, { ...action, path: fill(action.path) }, fill(action.query));
+      const { status, printed } = await world.rest(
+        lane,
+        { ...action, path: fill(action.path) },
+        fill(action.query),
+      );
       const isWrong = !mayClear(fill(action.query), sight());
-      const problem = isWrong ? 'a live lock was cleared without force' : failure(status, isUnreadable);
-      return { seen: `rest ${status}`, problem };
+      const broken = isWrong ? 'a live lock was cleared without force' : failure(status, isUnreadable);
+      return { seen: `rest ${status}`, problem: broken ?? deceit(printed) };
     }
     case 'raw': {
       const bytes = Buffer.from(fill(Buffer.from(action.bytes, 'base64').toString('latin1')), 'latin1');
@@ -95,6 +103,18 @@ async function act(
       return judgeAnswers(answer, fill(action.text), sight(), isUnreadable);
     }
   }
+}
+
+/** An answer is shown on terminals, as it comes. */
+function deceit(printed: string): string | undefined {
+  const found = unsafeIn(printed.replaceAll('\n', ''));
+  return found && `an answer with ${found} in it`;
+}
+
+/** Helm and kubectl print what they have parsed. */
+function deceitOfReview(body: Json): string | undefined {
+  const found = unsafeInside([body?.response?.status, body?.response?.warnings]);
+  return found && `an answer to Helm with ${found} in it`;
 }
 
 /** With what is known only when it is sent. */

@@ -1,9 +1,10 @@
 /** What is stored of a release when a request about it comes: deployed, in flight, left behind, with gaps. */
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import type { EmbeddedCluster } from '../clusters/embedded/cluster.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { record } from '../support/records.ts';
+import { unsafeInside } from '../support/unsafe-text.ts';
 
 /** Stands for the namespace that a request is about until it is sent: each has one of its own. */
 export const NAMESPACE = 'namespace-of-this-request';
@@ -84,6 +85,46 @@ export async function followStored(cluster: EmbeddedCluster): Promise<Stored> {
       for (const path of records.get(namespace)?.keys() ?? []) await admin.remove(path);
     },
   };
+}
+
+/** Of each object that was written and that a terminal would obey: which, and the character. */
+export function followDeceits(cluster: EmbeddedCluster): () => readonly string[] {
+  const found = new Set<string>();
+  cluster.onWrite(({ verb, object }) => {
+    if (verb === 'DELETED') return;
+    const { kind } = object;
+    const unsafe = unsafeInside(shownOf(object));
+    if (unsafe)
+      found.add(`${kind} ${object.metadata.namespace}/${object.metadata.name} with ${unsafe} in it`);
+  });
+  return () => [...found];
+}
+
+/** What `kubectl get`, `kubectl describe` and `helm history` show of it. */
+function shownOf(object: StoredObject): unknown {
+  switch (object.kind) {
+    case 'Event':
+    case 'ReleaseLock':
+      return { ...object, metadata: { ...object.metadata, managedFields: [] } };
+    case 'Secret':
+    case 'ConfigMap':
+      return helmDescription(object);
+    default:
+      return undefined;
+  }
+}
+
+/** Of a record that Lockkeeper has marked: others are not read here. */
+function helmDescription({ data }: StoredObject & { data?: { release?: string } }): unknown {
+  const text = data?.release ?? '';
+  for (const packed of [text, Buffer.from(text, 'base64').toString('latin1')]) {
+    try {
+      return JSON.parse(String(gunzipSync(Buffer.from(packed, 'base64')))).info.description;
+    } catch {
+      // It is encoded once more, or is no record.
+    }
+  }
+  return undefined;
 }
 
 function toRecord(namespace: string, { driver, revision, status, age, isReadable }: Kept, now: number) {

@@ -1,5 +1,6 @@
 /** Requests to the REST interface and beside it that are nearly right. */
 import fc from 'fast-check';
+import { strangersText } from '../support/unsafe-text.ts';
 import { NAMESPACE, RELEASE, uidOfStored } from './history.ts';
 import { nearly, rarely } from './values.ts';
 
@@ -61,6 +62,7 @@ const values = fc.oneof(
   fc.constantFrom('true', 'false', 'delete', 'mark-failed', '1', '2', '0', '1e3', '-1', '', 'x'.repeat(201)),
   fc.integer({ min: 1, max: 5 }).map(uidOfStored),
   fc.string({ unit: 'binary', maxLength: 100 }),
+  strangersText,
 );
 
 const fields = fc.oneof(

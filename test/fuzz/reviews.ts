@@ -1,5 +1,6 @@
 /** Admission reviews that are nearly right, as the text that is sent. */
 import fc from 'fast-check';
+import { strangersText } from '../support/unsafe-text.ts';
 import { NAMESPACE, NEW_UID, RELEASE, statuses, uidOfStored } from './history.ts';
 import { nearly, numbers, oddValues, rarely } from './values.ts';
 
@@ -24,7 +25,7 @@ const POD = {
   'authentication.kubernetes.io/pod-uid': ['pod-1'],
 };
 
-const users = fc.constantFrom(
+const knownUsers = fc.constantFrom(
   { username: 'alice' },
   { username: 'alice', groups: null, extra: null },
   { username: 'system:serviceaccount:ci:runner', uid: 'u', groups: ['ci'], extra: POD },
@@ -33,6 +34,14 @@ const users = fc.constantFrom(
   { username: '' },
   {},
 );
+
+/** They name themselves, and their pods, so that a terminal obeys. */
+const strangers = fc.tuple(strangersText, strangersText).map(([username, pod]) => ({
+  username,
+  extra: { ...POD, 'authentication.kubernetes.io/pod-name': [pod] },
+}));
+
+const users = fc.oneof({ weight: 6, arbitrary: knownUsers }, { weight: 1, arbitrary: strangers });
 
 const uids = fc.oneof(
   { weight: 10, arbitrary: fc.constant(NEW_UID) },

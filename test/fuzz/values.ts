@@ -1,5 +1,6 @@
 /** What nobody sends who means well. */
 import fc from 'fast-check';
+import { strangersText } from '../support/unsafe-text.ts';
 
 /** Names as Kubernetes has them, nearly so, and not at all. */
 const ODD_NAMES = [
@@ -30,6 +31,7 @@ export function nearly(name: string): fc.Arbitrary<string> {
     { weight: 60, arbitrary: fc.constant(name) },
     { weight: 3, arbitrary: fc.constantFrom(...ODD_NAMES) },
     { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 80 }) },
+    { weight: 2, arbitrary: strangersText },
   );
 }
 
@@ -58,6 +60,7 @@ export const numbers: fc.Arbitrary<string> = fc.oneof(
 export const oddValues: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom<unknown>(null, true, 0, -1, 1e308, '', 'x'.repeat(100_000), [], {}, [[]], '\ud800'),
   fc.constantFrom(...ODD_NAMES),
+  strangersText,
   fc.jsonValue({ maxDepth: 2 }),
 );
 

@@ -6,7 +6,7 @@ import { type EmbeddedCluster, startEmbeddedCluster } from '../clusters/embedded
 import { startServiceOn } from '../support/lockkeeper.ts';
 import type { Json } from '../support/rest.ts';
 import { serving } from '../support/serving.ts';
-import { followStored, type Stored } from './history.ts';
+import { followDeceits, followStored, type Stored } from './history.ts';
 import type { RestRequest, Token } from './rest-requests.ts';
 
 export interface World {
@@ -17,6 +17,8 @@ export interface World {
   readonly hangMs: number;
   /** Milliseconds since 1970, by the clock that stamps the records. */
   now(): number;
+  /** What was written and would deceive a terminal: Events, ReleaseLocks, and the descriptions of records. */
+  deceits(): readonly string[];
   /** For connections of one's own. */
   readonly target: { readonly port: number; readonly ca: string };
   review(lane: number, query: string, text: string): Promise<Answer>;
@@ -26,6 +28,8 @@ export interface World {
 export interface Answer {
   readonly status: number;
   readonly body: Json;
+  /** What `curl` prints, if it is for people or programs, and no page. */
+  readonly printed: string;
 }
 
 export interface WorldOptions {
@@ -67,12 +71,15 @@ export async function fuzzedWorld(t: Test, { hangMs, port }: WorldOptions): Prom
       ...options,
     });
     const text = await response.body.text();
-    const isJson = /json(;|$)/.test(String(response.headers['content-type'])) && !text.includes('}\n');
-    return { status: response.statusCode, body: isJson && text !== '' ? JSON.parse(text) : text };
+    const type = String(response.headers['content-type']);
+    const isJson = /json(;|$)/.test(type) && !text.includes('}\n');
+    const body = isJson && text !== '' ? JSON.parse(text) : text;
+    return { status: response.statusCode, body, printed: /json|plain/.test(type) ? text : '' };
   }
 
   return {
     stored: await followStored(cluster),
+    deceits: followDeceits(cluster),
     unreadable,
     hangMs,
     now: cluster.clock.now,
