@@ -8,7 +8,6 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { type Gateway, JOB_OWNERS, type JobOwner, removePod } from '../adversary/identities.ts';
 import { NAMESPACE } from '../adversary/log.ts';
-import type { Place as ReplicaPlace } from '../adversary/replicas.ts';
 import { pendingRecords, startWorld, type World } from '../adversary/world.ts';
 import { writeKubeconfig } from '../clusters/kubeconfig.ts';
 import { watchWrites } from '../clusters/writes.ts';
@@ -117,13 +116,18 @@ function argumentsOf(verb: Deploy['verb'], release: string, message: string): st
   return ['upgrade', '--install', release, CHART, '--set', `${hooks},message=${message}`, ...limit];
 }
 
-/** Lockkeeper, and what is between Helm and the API server, until all have deployed. */
-async function trouble({ world, gateway, befell }: Scene, over: AbortSignal): Promise<void> {
-  const { replicas, admin, cluster } = world;
-  const keeper = await cluster.client(LOCKKEEPER);
-  const [first] = replicas.places as [ReplicaPlace];
+/** Each again and again, until all have deployed, with a rest in between: in milliseconds. */
+function troubles({ world, gateway, befell }: Scene, over: AbortSignal): Promise<unknown> {
+  const { replicas, admin } = world;
+  const inTurn = [...replicas.places];
+  const happened = (kind: Trouble) => void befell.set(kind, (befell.get(kind) ?? 0) + 1);
 
-  async function end(place: ReplicaPlace, signal: 'SIGKILL' | 'SIGTERM') {
+  /** Any but the last one that is up: those who deploy can be answered. */
+  async function end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const [place, another] = inTurn.filter(({ replica }) => replica !== undefined);
+    if (place === undefined || another === undefined) return;
+    inTurn.push(...inTurn.splice(inTurn.indexOf(place), 1));
+    happened(signal === 'SIGKILL' ? 'kill' : 'replace');
     const { replica } = place;
     place.replica = undefined;
     replica?.kill(signal);
@@ -132,22 +136,28 @@ async function trouble({ world, gateway, befell }: Scene, over: AbortSignal): Pr
     await replicas.revive(place, 0, 0);
   }
 
-  for (let turn = 0; !over.aborted; turn += 1) {
-    const kind = TROUBLES[turn % TROUBLES.length] as Trouble;
-    // Any but one: those who deploy can be answered.
-    const place = replicas.places[turn % replicas.places.length] ?? first;
-    befell.set(kind, (befell.get(kind) ?? 0) + 1);
-    if (kind === 'kill') await end(place, 'SIGKILL');
-    if (kind === 'replace') await end(place, 'SIGTERM');
-    if (kind === 'gateway') await gateway.replace();
-    if (kind === 'entries') {
-      for (const { metadata } of await admin.list(ENTRIES)) {
-        await keeper.request('DELETE', `${ENTRIES}/${metadata.name}`);
-      }
+  async function deleteEntries(): Promise<void> {
+    const keeper = await world.cluster.client(LOCKKEEPER);
+    for (const { metadata } of await admin.list(ENTRIES)) {
+      const { code } = await keeper.request('DELETE', `${ENTRIES}/${metadata.name}`);
+      if (code === 200) happened('entries');
     }
-    await pause(300, undefined, { signal: over }).catch(() => {});
+    keeper.close();
   }
-  keeper.close();
+
+  async function repeat(restMs: number, befall: () => Promise<unknown>): Promise<void> {
+    while (!over.aborted) {
+      await befall();
+      await pause(restMs, undefined, { signal: over }).catch(() => {});
+    }
+  }
+
+  return Promise.all([
+    repeat(2_000, () => end('SIGKILL')),
+    repeat(2_000, () => end('SIGTERM')),
+    repeat(1_000, () => gateway.replace().then(() => happened('gateway'))),
+    repeat(200, deleteEntries),
+  ]);
 }
 
 t.test('no deploy fails, whatever befalls Lockkeeper and the gateways', async (t) => {
@@ -156,7 +166,7 @@ t.test('no deploy fails, whatever befalls Lockkeeper and the gateways', async (t
   const scene = await setScene(t);
   const { world, befell } = scene;
   const over = new AbortController();
-  const troubled = trouble(scene, over.signal);
+  const troubled = troubles(scene, over.signal);
   const cases = fc.sample(deploys, { seed: SEED, numRuns: RUNS });
   const kills = () => befell.get('kill') ?? 0;
   let cut = 0;
