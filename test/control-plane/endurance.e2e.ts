@@ -27,7 +27,7 @@ const LANES = 6;
 const CHART = new URL('chart', import.meta.url).pathname;
 const ENTRIES = `/apis/lockkeeper.dev/v1alpha1/namespaces/${NAMESPACE}/releaselocks`;
 
-/** A replica that is killed takes the reviews with it that it has not answered. Helm has stored nothing yet. */
+/** A replica that is killed takes the reviews with it that it has not answered. Helm has stored nothing of its deploy yet. */
 const CUT_AT_CREATION = /failed calling webhook "gate\.lockkeeper\.dev"/;
 
 interface Deploy {
@@ -175,10 +175,17 @@ t.test('no deploy fails, whatever befalls Lockkeeper and the gateways', async (t
   async function endsWell(release: string, deploy: Deploy, index: number): Promise<boolean> {
     const what = `${index}: ${deploy.verb} of ${release} by ${deploy.who}, Helm ${deploy.version}`;
     const before = kills();
+    // The kernel may take connections for a process that is killed, until it is gone.
+    const isOneAway = world.replicas.places.some(({ replica }) => replica === undefined);
     const result = await run(scene, release, deploy, `deploy-${index}`);
-    const isCut = CUT_AT_CREATION.test(result.stderr) && kills() > before;
+    const isCut = CUT_AT_CREATION.test(result.stderr) && (isOneAway || kills() > before);
     if (isCut) cut += 1;
-    else t.match(result, { code: 0 }, what);
+    else
+      t.same(
+        { code: result.code, said: result.code === 0 ? '' : result.stderr },
+        { code: 0, said: '' },
+        what,
+      );
     t.same(await pendingRecords(world.admin, release), [], `${what}: nothing is left pending`);
     return result.code === 0;
   }
