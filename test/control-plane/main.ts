@@ -25,9 +25,9 @@ const OF_THE_CLUSTER = /\/((assets-)?(start|end)\.e2e|conformance\/[\w-]+\.test)
 
 /**
  * Slow, and told on the real cluster by others: what comes next by the newest Helm, which Go builds; that the embedded
- * cluster is good enough for Helm, by all the stories.
+ * cluster is good enough for Helm, by all the stories. And people whose names no real cluster of a test knows.
  */
-const EMBEDDED_ONLY = /\/(next-[\d.]+|helm)\.test\.ts$/;
+const EMBEDDED_ONLY = /\/(next-[\d.]+|helm|strangers)\.test\.ts$/;
 
 /** They need a Helm that only Go can make, the oldest, and the newest of each line; or tell the rest beside those. */
 const OF_BUILT_HELMS = /\/(helm-[\d.]+|holds)\.e2e\.ts$/;

@@ -1,6 +1,6 @@
 /**
- * Strangers deploy and clear under names that would deceive a terminal. What `helm` and `kubectl` print of it afterwards is safe,
- * on any cluster: refusals, the history, ReleaseLocks and Events.
+ * Strangers deploy and clear under names that would deceive a terminal. What `helm` and `kubectl` print of it afterwards is safe:
+ * refusals, the history, ReleaseLocks and Events. On the embedded cluster, where anybody may be called anything.
  */
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
