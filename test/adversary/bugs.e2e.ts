@@ -32,9 +32,10 @@ for (const { name, plant, weights, tune, rules } of BUGS.filter(({ name }) => na
         shrinkMs: 0,
         onRun: () => {},
       });
-      const broken = failure?.violations.map(({ rule }) => rule) ?? [];
-      const isFound = rules.some((rule) => broken.includes(rule));
-      t.ok(isFound, `seed ${seed + time}: after ${operations} operations, ${broken.join(', ')}`);
+      const violations = failure?.violations ?? [];
+      const isFound = violations.some(({ rule }) => rules.includes(rule));
+      const said = violations.map(({ rule, words }) => (isFound ? rule : `${rule}: ${words}`));
+      t.ok(isFound, `seed ${seed + time}: after ${operations} operations, ${said.join(', ')}`);
     }
   });
 }

@@ -7,5 +7,5 @@ plant('/src/locks/holders.ts', KEY_OF, `${KEY_OF} if (uid) return uid;`);
 plant(
   '/src/locks/holders.ts',
   'if (claimed === undefined || recorded === undefined) return recorded ?? claimed;',
-  'if (claimed !== undefined || recorded === undefined) return claimed;',
+  'return claimed ?? recorded;',
 );
