@@ -35,7 +35,7 @@ export interface UninstallHandler {
 export interface UninstallHandlerOptions {
   readonly reader: Pick<Reader, 'all'>;
   readonly watched: Pick<Watched, 'nextChange'>;
-  readonly holders: Pick<KnownHolders, 'lockOf'>;
+  readonly holders: Pick<KnownHolders, 'lockOf' | 'onTheWayUntil'>;
   readonly judge: (lock: Lock) => Judgement;
   readonly limits: { readonly holdSeconds: number; readonly retryAfterSeconds: number };
   /** Whether one more call may be held. */
@@ -61,6 +61,12 @@ const PAUSE_SHARE = 0.4;
 
 /** A client that has not come back for so long will not come back: the longest pause is some five minutes. */
 const IDLE_MS = 600_000;
+
+/**
+ * How long an uninstall that may go on lets deploys go first. The end of a lock wakes deploys as well, here and at other
+ * replicas, and nobody sees what the others admit until it is stored. The same as a deploy waits for another one in hold.ts.
+ */
+const YIELD_MS = 1_000;
 
 /** What was found: go on, wait, or it is too late. */
 type Finding =
@@ -117,6 +123,7 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
     const client = keyOfClient(update);
     const start = clock.now();
     let since: number | undefined;
+    let freeSince: number | undefined;
     let isHeld = false;
     let isSentAway = false;
     try {
@@ -134,10 +141,17 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
     async function round(change: Change): Promise<Verdict | undefined> {
       const finding = await look(update, call.signal);
       if (finding.kind === 'answer') {
+        freeSince ??= clock.now();
+        if (finding.verdict.allowed && (await letDeploysGoFirst(freeSince, change))) return undefined;
         patience.end(client);
         return finding.verdict;
       }
-      const { judged } = finding;
+      freeSince = undefined;
+      return waitFor(finding.judged, change);
+    }
+
+    /** Until something changes, or sends it away. */
+    async function waitFor(judged: JudgedLock, change: Change): Promise<Verdict | undefined> {
       if (update.dryRun) return denied({ code: 409, message: uninstallWaits(judged, date()) });
       since ??= beginWait(update, client, start, judged.lock);
       const isFull = !isHeld && !hasRoom();
@@ -154,6 +168,15 @@ export function createUninstallHandler(options: UninstallHandlerOptions): Uninst
       }
       await sleepers.sleep(change.happened, answerAt, call.signal);
       return undefined;
+    }
+
+    /** Whether it did, so that it has to be looked at again. */
+    async function letDeploysGoFirst(free: number, change: Change): Promise<boolean> {
+      const mayBeMet = isHeld || holders.onTheWayUntil(update.release) !== undefined;
+      const until = free + YIELD_MS;
+      if (!mayBeMet || update.dryRun || sleepers.isClosed() || clock.now() >= until) return false;
+      await sleepers.sleep(change.happened, until, call.signal);
+      return true;
     }
   }
 

@@ -15,6 +15,7 @@ import { revision } from '../support/revisions.ts';
 const API = { driver: 'secrets', namespace: 'prod', name: 'api' } as const;
 
 function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}) {
+  let isOneOnTheWay = false;
   const clock = fakeClock();
   const logs = testLog();
   const waiters = createWaiters(clock.now);
@@ -35,7 +36,10 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
         return { happened: change.promise, hasHappened: () => false, cancel: () => {} };
       },
     },
-    holders: { lockOf: (found) => ({ revision: found, holder }) },
+    holders: {
+      lockOf: (found) => ({ revision: found, holder }),
+      onTheWayUntil: () => (isOneOnTheWay ? clock.now() + 1 : undefined),
+    },
     judge: () => ({ verdict: state.verdict, reason: 'last written 3s ago', staleInSeconds: 897 }),
     limits: { holdSeconds: 10, retryAfterSeconds: 20 },
     hasRoom: () => room,
@@ -97,7 +101,11 @@ function world({ holder, room = true }: { holder?: Holder; room?: boolean } = {}
     lock: (status = 'pending-upgrade') => {
       state.stored = [revision(6, status, { createdAt: clock.now() })];
     },
+    admitDeploy: () => {
+      isOneOnTheWay = true;
+    },
     change: (...stored: Revision[]) => {
+      isOneOnTheWay = false;
       state.stored = stored;
       wake();
     },
@@ -114,7 +122,7 @@ t.test('an uninstall of a release that is free begins at once', async (t) => {
   t.same(await ask().verdict, { allowed: true, warnings: [] }, 'it is gone');
 });
 
-t.test('it waits for a live deploy, and goes on as soon as that has ended', async (t) => {
+t.test('it waits for a live deploy, and goes on a second after that has ended', async (t) => {
   const { handler, ask, lock, change, clock, logs } = world();
   lock();
   const uninstall = ask();
@@ -128,8 +136,52 @@ t.test('it waits for a live deploy, and goes on as soon as that has ended', asyn
   t.equal(uninstall.answer(), undefined, 'a hook was recorded');
   t.equal(uninstall.timesHeld(), 1);
   change(revision(6, 'deployed'));
+  await settle();
+  t.equal(uninstall.answer(), undefined, 'deploys that waited as well go first');
+  clock.advance(1_000);
   t.same(await uninstall.verdict, { allowed: true, warnings: [] });
   t.equal(handler.held(), 0);
+});
+
+t.test('deploys that waited for the same lock go first', async (t) => {
+  const { ask, lock, change, clock } = world();
+  lock();
+  const uninstall = ask();
+  await settle();
+  change(revision(6, 'failed'));
+  await settle();
+  clock.advance(999);
+  await settle();
+  t.equal(uninstall.answer(), undefined, 'it looks again after a second');
+  const next = revision(7, 'pending-upgrade', { createdAt: clock.now() });
+  change(next, revision(6, 'failed'));
+  clock.advance(1_000);
+  await settle();
+  t.equal(uninstall.answer(), undefined, 'another deploy is live now');
+  clock.advance(2_000);
+  t.match(await uninstall.verdict, { allowed: false, denial: { code: 429 } });
+});
+
+t.test('a deploy that was just admitted here goes first', async (t) => {
+  const { ask, lock, admitDeploy, change, clock, handler } = world();
+  lock('deployed');
+  admitDeploy();
+  const uninstall = ask({ before: 'deployed' });
+  await settle();
+  t.equal(uninstall.answer(), undefined);
+  change(revision(7, 'pending-upgrade', { createdAt: clock.now() }), revision(6, 'deployed'));
+  await settle();
+  t.equal(handler.held(), 1, 'it is stored, and the uninstall waits for it');
+
+  const other = world();
+  other.lock('deployed');
+  other.admitDeploy();
+  t.match(await other.ask({ dryRun: true }).verdict, { allowed: true }, 'what is tried waits for nobody');
+  const alone = other.ask();
+  await settle();
+  t.equal(alone.answer(), undefined);
+  other.clock.advance(1_000);
+  t.match(await alone.verdict, { allowed: true }, 'it never came');
 });
 
 t.test('what began at an older revision comes too late', async (t) => {
@@ -264,6 +316,8 @@ t.test(
     await settle();
     t.equal(waiting(), 1, 'it is the same one');
     change(revision(6, 'deployed'));
+    await settle();
+    clock.advance(1_000);
     t.match(await second.verdict, { allowed: true });
     t.equal(waiting(), 0, 'it went on');
 
