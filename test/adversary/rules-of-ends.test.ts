@@ -100,6 +100,15 @@ checkStories([
     [create(1), put(1, 'deployed'), create(2), put(1, 'uninstalling', { by: 'bob' })],
     UNINSTALL,
   ],
+  [
+    '… that was admitted elsewhere at the same moment',
+    [
+      create(1),
+      put(1, 'deployed'),
+      create(2, undefined, { took: 0.8 }),
+      put(1, 'uninstalling', { by: 'bob' }),
+    ],
+  ],
   ['… by the same gateway pod', [...ofGateway, put(2, 'uninstalling', POD)], UNINSTALL],
   ['… by the same job pod', [...ofJobPod, put(2, 'uninstalling', POD)]],
   ['… that is stale', [create(2), ...timePasses(16 * MINUTE), byBob('uninstalling')]],
