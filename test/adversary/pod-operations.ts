@@ -37,7 +37,10 @@ async function readStored({ cluster }: World, name: string): Promise<string | un
   return kvs[0]?.value;
 }
 
-/** The API server finds it there as if it had never been gone. */
+/**
+ * The API server finds it there as if it had never been gone. A pod that has taken its name since stays: were it overwritten, it would
+ * end without a word in the log.
+ */
 async function bringBack(
   { cluster, tell }: World,
   { name, uid }: JobPod,
@@ -45,8 +48,12 @@ async function bringBack(
   afterMs: number,
 ): Promise<void> {
   await delay(afterMs);
-  await askEtcd(cluster.etcd, 'put', { key: keyOf(name), value: stored });
-  await tell({ what: 'pod returned', uid });
+  const key = keyOf(name);
+  const { succeeded } = await askEtcd(cluster.etcd, 'txn', {
+    compare: [{ key, target: 'CREATE', create_revision: '0' }],
+    success: [{ request_put: { key, value: stored } }],
+  });
+  if (succeeded) await tell({ what: 'pod returned', uid });
 }
 
 function keyOf(name: string): string {
@@ -55,9 +62,11 @@ function keyOf(name: string): string {
 
 interface Answer {
   readonly kvs?: readonly { readonly value: string }[];
+  /** Of a transaction: whether what it compared was so. */
+  readonly succeeded?: boolean;
 }
 
-async function askEtcd(etcd: string, what: 'range' | 'put', question: object): Promise<Answer> {
+async function askEtcd(etcd: string, what: 'range' | 'txn', question: object): Promise<Answer> {
   const response = await fetch(`${etcd}/v3/kv/${what}`, { method: 'POST', body: JSON.stringify(question) });
   if (!response.ok) throw new Error(`etcd: ${response.status} ${await response.text()}`);
   return (await response.json()) as Answer;
