@@ -137,6 +137,10 @@ checkStories([
   ['refused by the guard, and maybe created', [unanswered(create(2)), byTheGuard()]],
   ['refused by the gate, and maybe locked', [unanswered(create(1)), byTheGate(2)]],
   [
+    'refused by the gate, and the lock is hidden by another label',
+    [create(1), put(1, 'pending-upgrade', { labels: { owner: 'bob' } }), byTheGate(2)],
+  ],
+  [
     'refused by the guard, and deleted since it may have been created',
     [unanswered(create(2)), remove(2), byTheGuard()],
     IN_VAIN,

@@ -81,7 +81,9 @@ function mayBeLocked({ maybeRecords }: History, entry: Entry): boolean {
   const others = maybeRecords.filter((record) => keyOf(record) === `${entry.resource}/${name}`);
   return others.some((other) => {
     const states = statesDuring(other, entry);
-    return other.revision >= revision ? states.length > 0 : states.some(({ status }) => isLocking(status));
+    // The gate reads a record by its name, whoever has taken it from Helm's sight by another label.
+    const locks = states.some(({ status, labels }) => isLocking(status) || isLocking(labels.status ?? ''));
+    return other.revision >= revision ? states.length > 0 : locks;
   });
 }
 
