@@ -1,6 +1,7 @@
 /** What is stored of a release when a request about it comes: deployed, in flight, left behind, with gaps. */
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
+import { descriptionOf } from '../adversary/payload.ts';
 import type { EmbeddedCluster } from '../clusters/embedded/cluster.ts';
 import type { StoredObject } from '../clusters/kubernetes-object.ts';
 import { record } from '../support/records.ts';
@@ -114,17 +115,13 @@ function shownOf(object: StoredObject): unknown {
   }
 }
 
-/** Of a record that Lockkeeper has marked: others are not read here. */
-function helmDescription({ data }: StoredObject & { data?: { release?: string } }): unknown {
-  const text = data?.release ?? '';
-  for (const packed of [text, Buffer.from(text, 'base64').toString('latin1')]) {
-    try {
-      return JSON.parse(String(gunzipSync(Buffer.from(packed, 'base64')))).info.description;
-    } catch {
-      // It is encoded once more, or is no record.
-    }
+/** Undefined for what is no record. */
+function helmDescription({ kind, data }: StoredObject & { data?: { release?: string } }): unknown {
+  try {
+    return descriptionOf(kind === 'Secret' ? 'secrets' : 'configmaps', data ?? {});
+  } catch {
+    return undefined;
   }
-  return undefined;
 }
 
 function toRecord(namespace: string, { driver, revision, status, age, isReadable }: Kept, now: number) {
